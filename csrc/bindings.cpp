@@ -1,0 +1,291 @@
+// The only file that knows pybind11. Each function does five things: check, allocate, release the GIL, call a
+// kernel of the table in use, return.
+//
+// The checks here keep memory safe whatever Python passes. The sentences a user reads about shapes, dtypes and
+// windows come from pyconv/checks.py, which the public functions go through first.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "dispatch.hpp"
+#include "parallel.hpp"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace {
+
+using pyconv::Axis;
+using pyconv::Extent;
+using pyconv::Index;
+using pyconv::Shape;
+using pyconv::Window;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+using Sizes4 = std::array<Index, 4>;
+// filter h w, stride h w, dilation h w, pad top bottom left right: the fields of pyconv.window.Window, in order
+using WindowFields = std::array<Index, 10>;
+
+template <class T>
+const pyconv::Kernels<T>& kernels() {
+    if constexpr (std::is_same_v<T, float>)
+        return pyconv::kernels().f32;
+    else
+        return pyconv::kernels().f64;
+}
+
+void require(bool holds, const char* sentence) {
+    if (!holds) throw std::invalid_argument(sentence);
+}
+
+Shape shape_of(const py::array& a, const char* sentence) {
+    require(a.ndim() == 4, sentence);
+    return {a.shape(0), a.shape(1), a.shape(2), a.shape(3)};
+}
+
+Shape image_shape(const Sizes4& sizes) {
+    // 2^31 an axis leaves room for every index a kernel computes
+    for (Index size : sizes) require(size >= 0 && size <= INT32_MAX, "an axis of input_shape is negative or too long");
+    return {sizes[0], sizes[1], sizes[2], sizes[3]};
+}
+
+Window window_of(const WindowFields& f) {
+    for (int i = 0; i < 10; ++i)
+        require(f[i] >= (i < 6) && f[i] <= INT32_MAX, "a field of the window is out of range");
+    return {{f[0], f[2], f[4], f[6], f[7]}, {f[1], f[3], f[5], f[8], f[9]}};
+}
+
+Extent output_of(const Window& window, const Shape& input, bool ceil_mode = false) {
+    const Extent output{pyconv::positions(window.h, input.h, ceil_mode),
+                        pyconv::positions(window.w, input.w, ceil_mode)};
+    require(output.h > 0 && output.w > 0, "the window does not fit into the padded input");
+    return output;
+}
+
+// The output extent of a pooling whose gradient has these sizes: floored or, with ceil_mode, rounded up.
+Extent pooled_extent(const Window& window, const Shape& input, const Shape& dout) {
+    for (bool ceil_mode : {false, true}) {
+        const Extent output = output_of(window, input, ceil_mode);
+        if (output.h == dout.h && output.w == dout.w) return output;
+    }
+    throw std::invalid_argument("dout does not have the shape of this pooling's output");
+}
+
+int smallest_unsigned(Index largest) {
+    return largest <= UINT8_MAX ? 1 : largest <= UINT16_MAX ? 2 : largest <= UINT32_MAX ? 4 : 8;
+}
+
+template <class T>
+Array<T> like(const Shape& s) {
+    return Array<T>({s.n, s.c, s.h, s.w});
+}
+
+// Runs a kernel with the GIL released. Pointers were taken from the arrays before: no Python object is touched.
+template <class Kernel, class... Arguments>
+void run(Kernel kernel, Arguments... arguments) {
+    py::gil_scoped_release released;
+    kernel(arguments...);
+}
+
+template <class T>
+Array<T> im2col(const Array<T>& x, const WindowFields& fields) {
+    const Shape input = shape_of(x, "x must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = output_of(window, input);
+    Array<T> col({input.n * output.h * output.w, input.c * window.h.filter * window.w.filter});
+    run(kernels<T>().im2col, x.data(), col.mutable_data(), input, output, window);
+    return col;
+}
+
+template <class T>
+Array<T> col2im(const Array<T>& col, const Sizes4& input_shape, const WindowFields& fields) {
+    const Shape input = image_shape(input_shape);
+    const Window window = window_of(fields);
+    const Extent output = output_of(window, input);
+    require(col.ndim() == 2 && col.shape(0) == input.n * output.h * output.w &&
+                col.shape(1) == input.c * window.h.filter * window.w.filter,
+            "col does not have the shape im2col would give");
+    Array<T> dx = like<T>(input);
+    run(kernels<T>().col2im, col.data(), dx.mutable_data(), input, output, window);
+    return dx;
+}
+
+template <class T>
+py::tuple max_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mode) {
+    const Shape input = shape_of(x, "x must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = output_of(window, input, ceil_mode);
+    const Shape pooled{input.n, input.c, output.h, output.w};
+    const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
+    Array<T> y = like<T>(pooled);
+    py::array argmax(py::dtype("u" + std::to_string(bytes)), {pooled.n, pooled.c, pooled.h, pooled.w});
+    run(kernels<T>().max_pool2d, x.data(), y.mutable_data(), argmax.mutable_data(), bytes, input, output, window);
+    return py::make_tuple(y, argmax);
+}
+
+template <class T>
+Array<T> max_pool2d_backward(const Array<T>& dout, const py::array& argmax, const Sizes4& input_shape,
+                             const WindowFields& fields) {
+    const Shape gradient = shape_of(dout, "dout must have 4 dimensions"), input = image_shape(input_shape);
+    const Window window = window_of(fields);
+    const Extent output = pooled_extent(window, input, gradient);
+    const Shape winners = shape_of(argmax, "argmax must have 4 dimensions");
+    require(gradient.n == input.n && gradient.c == input.c, "dout and input_shape differ in images or channels");
+    require(winners.n == gradient.n && winners.c == gradient.c && winners.h == gradient.h &&
+                winners.w == gradient.w,
+            "argmax and dout differ in shape");
+    const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
+    require(argmax.dtype().kind() == 'u' && argmax.itemsize() == bytes && (argmax.flags() & py::array::c_style),
+            "argmax is not an array that max_pool2d returned for this window");
+    Array<T> dx = like<T>(input);
+    run(kernels<T>().max_pool2d_backward, dout.data(), argmax.data(), bytes, dx.mutable_data(), input, output, window);
+    return dx;
+}
+
+template <class T>
+Array<T> avg_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mode, bool count_include_pad) {
+    const Shape input = shape_of(x, "x must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = output_of(window, input, ceil_mode);
+    Array<T> y = like<T>({input.n, input.c, output.h, output.w});
+    run(kernels<T>().avg_pool2d, x.data(), y.mutable_data(), input, output, window, count_include_pad);
+    return y;
+}
+
+template <class T>
+Array<T> avg_pool2d_backward(const Array<T>& dout, const Sizes4& input_shape, const WindowFields& fields,
+                             bool count_include_pad) {
+    const Shape gradient = shape_of(dout, "dout must have 4 dimensions"), input = image_shape(input_shape);
+    const Window window = window_of(fields);
+    const Extent output = pooled_extent(window, input, gradient);
+    require(gradient.n == input.n && gradient.c == input.c, "dout and input_shape differ in images or channels");
+    Array<T> dx = like<T>(input);
+    run(kernels<T>().avg_pool2d_backward, dout.data(), dx.mutable_data(), input, output, window, count_include_pad);
+    return dx;
+}
+
+// Checks that filters fit the images and the window; answers the extent of the convolution's output.
+Extent convolved_extent(const Shape& input, const Shape& filter, const Window& window, Index groups) {
+    require(groups > 0 && input.c % groups == 0 && filter.n % groups == 0 && filter.c == input.c / groups,
+            "channels, filters and groups do not fit together");
+    require(filter.h == window.h.filter && filter.w == window.w.filter, "the window is not as large as the filters");
+    return output_of(window, input);
+}
+
+void require_gradient(const Shape& dout, const Shape& input, const Shape& filter, const Extent& output) {
+    require(dout.n == input.n && dout.c == filter.n && dout.h == output.h && dout.w == output.w,
+            "dout does not have the shape of this convolution's output");
+}
+
+template <class T>
+Array<T> conv2d(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b, const WindowFields& fields,
+                Index groups) {
+    const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = convolved_extent(input, filter, window, groups);
+    require(!b || (b->ndim() == 1 && b->shape(0) == filter.n), "b must have one entry per filter");
+    Array<T> y = like<T>({input.n, filter.n, output.h, output.w});
+    run(kernels<T>().conv2d, x.data(), W.data(), b ? b->data() : nullptr, y.mutable_data(), input, filter, output,
+        window, groups);
+    return y;
+}
+
+template <class T>
+Array<T> conv2d_backward_data(const Array<T>& dout, const Array<T>& W, const Sizes4& input_shape,
+                              const WindowFields& fields, Index groups) {
+    const Shape input = image_shape(input_shape), filter = shape_of(W, "W must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = convolved_extent(input, filter, window, groups);
+    require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
+    Array<T> dx = like<T>(input);
+    run(kernels<T>().conv2d_backward_data, dout.data(), W.data(), dx.mutable_data(), input, filter, output, window,
+        groups);
+    return dx;
+}
+
+template <class T>
+py::tuple conv2d_backward_weight(const Array<T>& x, const Array<T>& dout, const Sizes4& filter_shape,
+                                 const WindowFields& fields, Index groups) {
+    const Shape input = shape_of(x, "x must have 4 dimensions"), filter = image_shape(filter_shape);
+    const Window window = window_of(fields);
+    const Extent output = convolved_extent(input, filter, window, groups);
+    require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
+    Array<T> dW = like<T>(filter);
+    Array<T> db(filter.n);
+    run(kernels<T>().conv2d_backward_weight, x.data(), dout.data(), dW.mutable_data(), db.mutable_data(), input,
+        filter, output, window, groups);
+    return py::make_tuple(dW, db);
+}
+
+template <class T>
+Array<T> affine(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b) {
+    require(x.ndim() == 2 && W.ndim() == 2 && x.shape(1) == W.shape(0), "x (N, D) and W (D, M) do not fit together");
+    require(!b || (b->ndim() == 1 && b->shape(0) == W.shape(1)), "b must have one entry per column of W");
+    Array<T> y({x.shape(0), W.shape(1)});
+    run(kernels<T>().affine, x.data(), W.data(), b ? b->data() : nullptr, y.mutable_data(), x.shape(0), x.shape(1),
+        W.shape(1));
+    return y;
+}
+
+template <class T>
+py::tuple affine_backward(const Array<T>& x, const Array<T>& dout, const Array<T>& W) {
+    require(x.ndim() == 2 && dout.ndim() == 2 && W.ndim() == 2 && x.shape(0) == dout.shape(0) &&
+                x.shape(1) == W.shape(0) && dout.shape(1) == W.shape(1),
+            "x (N, D), dout (N, M) and W (D, M) do not fit together");
+    Array<T> dx({x.shape(0), x.shape(1)}), dW({W.shape(0), W.shape(1)}), db(W.shape(1));
+    run(kernels<T>().affine_backward, x.data(), dout.data(), W.data(), dx.mutable_data(), dW.mutable_data(),
+        db.mutable_data(), x.shape(0), x.shape(1), W.shape(1));
+    return py::make_tuple(dx, dW, db);
+}
+
+// Registers every kernel for one element type. noconvert: an array of another dtype, or one that is not
+// C-contiguous, is an error here instead of a hidden copy.
+template <class T>
+void register_kernels(py::module_& m) {
+    const auto exact = [](const char* name) { return py::arg(name).noconvert(); };
+    m.def("im2col", im2col<T>, exact("x"), "window"_a);
+    m.def("col2im", col2im<T>, exact("col"), "input_shape"_a, "window"_a);
+    m.def("max_pool2d", max_pool2d<T>, exact("x"), "window"_a, "ceil_mode"_a);
+    m.def("max_pool2d_backward", max_pool2d_backward<T>, exact("dout"), exact("argmax"), "input_shape"_a, "window"_a);
+    m.def("avg_pool2d", avg_pool2d<T>, exact("x"), "window"_a, "ceil_mode"_a, "count_include_pad"_a);
+    m.def("avg_pool2d_backward", avg_pool2d_backward<T>, exact("dout"), "input_shape"_a, "window"_a,
+          "count_include_pad"_a);
+    m.def("conv2d", conv2d<T>, exact("x"), exact("W"), exact("b"), "window"_a, "groups"_a);
+    m.def("conv2d_backward_data", conv2d_backward_data<T>, exact("dout"), exact("W"), "input_shape"_a, "window"_a,
+          "groups"_a);
+    m.def("conv2d_backward_weight", conv2d_backward_weight<T>, exact("x"), exact("dout"), "filter_shape"_a,
+          "window"_a, "groups"_a);
+    m.def("affine", affine<T>, exact("x"), exact("W"), exact("b"));
+    m.def("affine_backward", affine_backward<T>, exact("x"), exact("dout"), exact("W"));
+}
+
+py::dict build_info() {
+    return py::dict("version"_a = PYCONV_VERSION, "compiler"_a = PYCONV_COMPILER, "flags"_a = PYCONV_FLAGS,
+                    "isa"_a = pyconv::kernels().isa, "isas"_a = pyconv::supported_isas(),
+                    "openmp"_a = pyconv::has_openmp(), "threads"_a = pyconv::num_threads());
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    m.doc() = "The compiled kernels of pyconv. Call them through the functions of pyconv, which check and explain.";
+    pyconv::kernels();  // a wrong PYCONV_ISA is an error of the import, not of the first call
+    register_kernels<float>(m);
+    register_kernels<double>(m);
+    py::list names;
+#define PYCONV_NAME(name, parameters) names.append(#name);
+    PYCONV_KERNELS(PYCONV_NAME)
+    m.attr("KERNELS") = py::tuple(names);
+    m.attr("__version__") = PYCONV_VERSION;
+    m.def("build_info", build_info);
+    m.def("num_threads", pyconv::num_threads);
+    m.def("set_num_threads", pyconv::set_num_threads, "n"_a);
+}

@@ -1,0 +1,70 @@
+// The parallel loop: how a kernel spreads independent items over threads.
+//
+// Which items a thread gets depends on the number of threads alone, never on timing, so a kernel gives the
+// same bits on every run at a given thread count.
+#pragma once
+
+#include "window.hpp"
+
+namespace pyconv {
+
+int num_threads();             // threads a kernel may use
+void set_num_threads(int n);   // n >= 1
+bool has_openmp();
+
+// Does `work` elementary operations pay for waking threads? Answers how many to use for `items` items.
+int threads_for(Index items, double work);
+
+// Calls part(closure, 0), ..., part(closure, parts - 1), each exactly once, on up to `parts` threads.
+void run_parts(int parts, void (*part)(const void* closure, int index), const void* closure);
+
+// One block of memory for all threads of a kernel, taken before they start so that running out of memory is
+// an exception in the caller (std::bad_alloc) and never one inside a parallel region.
+void* allocate_scratch(Index bytes);
+void free_scratch(void* block);
+
+// The templates below are instantiated in sources compiled for AVX: an unnamed namespace keeps each copy there.
+namespace {
+
+template <class T>
+class Scratch {
+public:
+    explicit Scratch(Index count) : data_(static_cast<T*>(allocate_scratch(count * Index(sizeof(T))))) {}
+    ~Scratch() { free_scratch(data_); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    T* data() const { return data_; }
+
+private:
+    T* data_;
+};
+
+// body(begin, end, part) for consecutive ranges that cover [0, items); `parts` ranges, one after another in order.
+template <class Body>
+void parallel_ranges(Index items, int parts, const Body& body) {
+    struct Closure {
+        Index items;
+        int parts;
+        const Body* body;
+    } const closure{items, parts, &body};
+    run_parts(
+        parts,
+        [](const void* erased, int part) {
+            const Closure& c = *static_cast<const Closure*>(erased);
+            const Index share = c.items / c.parts, extra = c.items % c.parts;
+            const Index begin = part * share + (part < extra ? part : extra);
+            (*c.body)(begin, begin + share + (part < extra), part);
+        },
+        &closure);
+}
+
+// body(item) for every item of [0, items); `work` is the cost of one item in elementary operations.
+template <class Body>
+void parallel_for(Index items, double work, const Body& body) {
+    parallel_ranges(items, threads_for(items, double(items) * work), [&](Index begin, Index end, int) {
+        for (Index item = begin; item < end; ++item) body(item);
+    });
+}
+
+}  // namespace
+}  // namespace pyconv

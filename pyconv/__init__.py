@@ -1,0 +1,86 @@
+"""Convolution, pooling and im2col in readable C++, and the layers and networks made of them.
+
+The functions on arrays (`im2col`, `conv2d`, `max_pool2d`, ...) are here; `pyconv.reference` holds
+the same ones in plain NumPy. `pyconv.layers`, `pyconv.networks`, `pyconv.optimizers`,
+`pyconv.datasets` and `pyconv.Trainer` load when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+try:
+    from . import _core
+except ModuleNotFoundError as error:
+    if error.name != f"{__name__}._core":
+        raise
+    raise ImportError(
+        f"the compiled part of pyconv is not beside its Python files in {__path__[0]}. In the "
+        "source folder, run 'pip install -e .' (it needs a C++ compiler), or leave the folder to "
+        "import an installed pyconv."
+    ) from error
+
+from . import reference
+from .backend import use_backend
+from .ops import (
+    affine,
+    affine_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    col2im,
+    conv2d,
+    conv2d_backward_data,
+    conv2d_backward_weight,
+    im2col,
+    max_pool2d,
+    max_pool2d_backward,
+)
+from .system import build_info, get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from . import datasets, gradient_check, layers, networks, optimizers, weights
+    from .trainer import Trainer
+
+__version__ = _core.__version__
+
+# Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
+_LAZY_MODULES = ("datasets", "gradient_check", "layers", "networks", "optimizers", "weights")
+
+__all__ = [
+    "Trainer",
+    "affine",
+    "affine_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "build_info",
+    "col2im",
+    "conv2d",
+    "conv2d_backward_data",
+    "conv2d_backward_weight",
+    "datasets",
+    "get_num_threads",
+    "gradient_check",
+    "im2col",
+    "layers",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "networks",
+    "optimizers",
+    "reference",
+    "set_num_threads",
+    "use_backend",
+    "weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name == "Trainer":
+        from .trainer import Trainer
+
+        return Trainer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

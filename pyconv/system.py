@@ -1,0 +1,46 @@
+"""What the compiled module was built with and how many threads it uses."""
+
+from typing import Any
+
+from . import _core
+from .window import whole
+
+
+def build_info() -> dict[str, Any]:
+    """How the compiled part was built, and what it uses here.
+
+    Returns
+    -------
+    dict
+        "version", "compiler" and "flags" of the build; the instruction set in use ("isa") and those
+        that this CPU could use ("isas"); whether there is OpenMP ("openmp"); how many "threads".
+
+    Notes
+    -----
+    The widest instruction set is chosen when pyconv is imported; the environment variable
+    PYCONV_ISA forces another of "isas".
+    """
+    return _core.build_info()
+
+
+def get_num_threads() -> int:
+    """Number of threads a kernel may use.
+
+    At first this is OMP_NUM_THREADS where that is set; otherwise the CPUs that this process may run
+    on, or its control group's quota if that is less.
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Let kernels use up to `n` threads, in the whole process. Short work runs on one all the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `n` is no whole number of at least 1, or this build has no OpenMP and `n` is not 1.
+    """
+    n = whole("the number of threads", n, at_least=1)
+    if n > 1 and not _core.build_info()["openmp"]:
+        raise ValueError(f"this pyconv was built without OpenMP: it cannot use {n} threads, only 1")
+    _core.set_num_threads(n)

@@ -1,0 +1,27 @@
+"""Hypothesis profiles and fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("full", deadline=None, max_examples=2000, print_blob=True)
+# for a second run of the same tests: another instruction set, or under a sanitizer
+settings.register_profile(
+    "short",
+    deadline=None,
+    max_examples=150,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("full")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """Folder with MNIST's four files; skips the test where it is not there."""
+    root = os.environ.get("PYCONV_DATA")
+    if not root or not (Path(root) / "mnist").is_dir():
+        pytest.skip("MNIST is not here: set PYCONV_DATA to a folder that holds mnist/ to run this")
+    return Path(root) / "mnist"

@@ -1,0 +1,246 @@
+"""Every native kernel against its NumPy twin, over random geometry and both dtypes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyconv
+from pyconv import _core, reference
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A window over images that it fits, and what the arrays are filled from."""
+
+    N: int
+    C: int
+    H: int
+    W: int
+    filter: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad: tuple[tuple[int, int], tuple[int, int]] | str
+    groups: int
+    FN: int
+    dtype: str
+    seed: int
+    ceil_mode: bool
+    count_include_pad: bool
+
+    def random(self, *shape):
+        """Numbers of a few decimals, so that maxima tie now and then."""
+        values = np.random.default_rng(self.seed).normal(size=shape).round(1)
+        return values.astype(self.dtype)
+
+    def output_size(self, dilation, ceil_mode=False):
+        """The formula, written out here once more on its own."""
+        sizes = []
+        for size, taps, step, gap, axis in zip(
+            (self.H, self.W), self.filter, self.stride, dilation, (0, 1), strict=True
+        ):
+            reach = (taps - 1) * gap + 1
+            if self.pad == "same":
+                sizes.append(-(-size // step))
+                continue
+            before, after = self.pad[axis] if self.pad != "valid" else (0, 0)
+            count = (size + before + after - reach) / step + 1
+            count = int(np.ceil(count)) if ceil_mode else int(count)
+            if ceil_mode and (count - 1) * step >= size + before:
+                count -= 1
+            sizes.append(count)
+        return tuple(sizes)
+
+
+@st.composite
+def geometries(draw):
+    def axis():
+        taps, gap = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+        pads = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+        size = max(draw(st.integers(1, 12)), (taps - 1) * gap + 1 - sum(pads))
+        return size, taps, draw(st.integers(1, 4)), gap, pads
+
+    (H, fh, sh, dh, pad_h), (W, fw, sw, dw, pad_w) = axis(), axis()
+    pad = draw(st.sampled_from([(pad_h, pad_w), (pad_h, pad_w), "same", "valid"]))
+    if pad == "valid":
+        H, W = max(H, (fh - 1) * dh + 1), max(W, (fw - 1) * dw + 1)
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    return Geometry(
+        N=draw(st.integers(0, 3)),
+        C=groups * draw(st.integers(1, 3)),
+        H=H,
+        W=W,
+        filter=(fh, fw),
+        stride=(sh, sw),
+        dilation=(dh, dw),
+        pad=pad,
+        groups=groups,
+        FN=groups * draw(st.integers(1, 4)),
+        dtype=draw(st.sampled_from(["float32", "float64"])),
+        seed=draw(st.integers(0, 2**32 - 1)),
+        ceil_mode=draw(st.booleans()),
+        count_include_pad=draw(st.booleans()),
+    )
+
+
+# One entry per kernel: the arguments of the public function, and the shapes its results must have.
+
+
+def im2col(g):
+    OH, OW = g.output_size(g.dilation)
+    x = g.random(g.N, g.C, g.H, g.W)
+    col_shape = (g.N * OH * OW, g.C * g.filter[0] * g.filter[1])
+    return (x, *g.filter, g.stride, g.pad, g.dilation), [col_shape]
+
+
+def col2im(g):
+    _, [col_shape] = im2col(g)
+    shape = (g.N, g.C, g.H, g.W)
+    return (g.random(*col_shape), shape, *g.filter, g.stride, g.pad, g.dilation), [shape]
+
+
+def max_pool2d(g):
+    y_shape = (g.N, g.C, *g.output_size(g.dilation, g.ceil_mode))
+    x = g.random(g.N, g.C, g.H, g.W)
+    special = np.random.default_rng(g.seed + 1).random(x.shape)
+    x[special < 0.03] = np.nan
+    x[special > 0.9] = -np.inf
+    return (x, *g.filter, g.stride, g.pad, g.dilation, g.ceil_mode), [y_shape, y_shape]
+
+
+def max_pool2d_backward(g):
+    shape = (g.N, g.C, g.H, g.W)
+    out = (g.N, g.C, *g.output_size(g.dilation, g.ceil_mode))
+    taps = g.filter[0] * g.filter[1]
+    argmax = np.random.default_rng(g.seed).integers(0, taps, out).astype(np.uint8)
+    return (g.random(*out), argmax, shape, *g.filter, g.stride, g.pad, g.dilation), [shape]
+
+
+def avg_pool2d(g):
+    x = g.random(g.N, g.C, g.H, g.W)
+    y_shape = (g.N, g.C, *g.output_size((1, 1), g.ceil_mode))
+    return (x, *g.filter, g.stride, g.pad, g.ceil_mode, g.count_include_pad), [y_shape]
+
+
+def avg_pool2d_backward(g):
+    shape = (g.N, g.C, g.H, g.W)
+    dout = g.random(g.N, g.C, *g.output_size((1, 1), g.ceil_mode))
+    return (dout, shape, *g.filter, g.stride, g.pad, g.count_include_pad), [shape]
+
+
+def conv2d(g):
+    x, W, b = g.random(g.N, g.C, g.H, g.W), g.random(*filters(g)), g.random(g.FN)
+    y_shape = (g.N, g.FN, *g.output_size(g.dilation))
+    bias = b if g.seed % 3 else None
+    return (x, W, bias, g.stride, g.pad, g.dilation, g.groups), [y_shape]
+
+
+def conv2d_backward_data(g):
+    shape = (g.N, g.C, g.H, g.W)
+    dout = g.random(g.N, g.FN, *g.output_size(g.dilation))
+    W = g.random(*filters(g))
+    return (dout, W, shape, g.stride, g.pad, g.dilation, g.groups), [shape]
+
+
+def conv2d_backward_weight(g):
+    x = g.random(g.N, g.C, g.H, g.W)
+    dout = g.random(g.N, g.FN, *g.output_size(g.dilation))
+    arguments = (x, dout, filters(g), g.stride, g.pad, g.dilation, g.groups)
+    return arguments, [filters(g), (g.FN,)]
+
+
+def filters(g):
+    return g.FN, g.C // g.groups, *g.filter
+
+
+def affine(g):
+    x, W, b = g.random(g.N, g.H), g.random(g.H, g.W), g.random(g.W)
+    return (x, W, b), [(g.N, g.W)]
+
+
+def affine_backward(g):
+    x, dout, W = g.random(g.N, g.H), g.random(g.N, g.W), g.random(g.H, g.W)
+    return (x, dout, W), [x.shape, W.shape, (g.W,)]
+
+
+def results(function, arguments):
+    out = function(*arguments)
+    return out if isinstance(out, tuple) else (out,)
+
+
+def assert_twins_agree(name, arguments, shapes, dtype, terms):
+    """Native equals reference; `terms` bounds how many products one result sums up."""
+    native = results(getattr(pyconv, name), arguments)
+    twin = results(getattr(reference, name), arguments)
+    rounding = 1e-12 if dtype == "float64" else 1e-6 * max(1, terms) ** 0.5
+    for ours, theirs, shape in zip(native, twin, shapes, strict=True):
+        assert ours.shape == theirs.shape == shape
+        assert ours.dtype == theirs.dtype
+        assert ours.flags.c_contiguous
+        assert theirs.flags.c_contiguous
+        if name == "max_pool2d":
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            scale = np.abs(theirs).max(initial=1.0)
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=rounding * scale)
+
+
+@pytest.mark.parametrize("name", _core.KERNELS)
+@given(g=geometries())
+def test_kernel_equals_its_twin(name, g):
+    arguments, shapes = globals()[name](g)  # a kernel without an entry above fails here
+    terms = g.C * g.FN * g.filter[0] * g.filter[1] * 10
+    assert_twins_agree(name, arguments, shapes, g.dtype, terms)
+
+
+# Larger than the blocks of the matrix product and long enough to be shared out among threads.
+LARGE = {
+    "several strips of positions": {"N": 2, "C": 3, "H": 41, "W": 37, "FN": 20},
+    "several blocks of taps": {"N": 3, "C": 64, "H": 9, "W": 11, "FN": 7},
+    "several blocks of filters": {"N": 2, "C": 5, "H": 12, "W": 10, "FN": 130},
+    "depthwise": {"N": 2, "C": 33, "H": 40, "W": 40, "FN": 33, "groups": 33},
+    "strided": {"N": 4, "C": 4, "H": 61, "W": 59, "FN": 8, "stride": (2, 3), "dilation": (2, 1)},
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", _core.KERNELS)
+@pytest.mark.parametrize("shape", LARGE)
+def test_large_arrays_on_threads(shape, name, dtype, threads):
+    if threads > 1 and not pyconv.build_info()["openmp"]:
+        pytest.skip("this build has no OpenMP: there is one thread")
+    defaults = {"groups": 1, "stride": (1, 1), "dilation": (1, 1)}
+    sizes = {**defaults, **LARGE[shape]}
+    g = Geometry(
+        filter=(3, 5), pad=((1, 2), (0, 3)), dtype=dtype, seed=1,
+        ceil_mode=True, count_include_pad=False, **sizes,
+    )  # fmt: skip
+    arguments, shapes = globals()[name](g)
+    before = pyconv.get_num_threads()
+    pyconv.set_num_threads(threads)
+    try:
+        terms = g.N * g.H * g.W * 15
+        assert_twins_agree(name, arguments, shapes, dtype, terms)
+        for once, again in zip(
+            results(getattr(pyconv, name), arguments),
+            results(getattr(pyconv, name), arguments),
+            strict=True,
+        ):
+            assert once.tobytes() == again.tobytes(), "the same bits on every run"
+    finally:
+        pyconv.set_num_threads(before)
+
+
+@given(g=geometries())
+def test_col2im_is_the_adjoint_of_im2col(g):
+    """<im2col(x), col> = <x, col2im(col)>: exact in float64 on whole numbers."""
+    (x, *window), [col_shape] = im2col(g)
+    rng = np.random.default_rng(g.seed)
+    x = rng.integers(-9, 10, x.shape).astype(np.float64)
+    col = rng.integers(-9, 10, col_shape).astype(np.float64)
+    left = (pyconv.im2col(x, *window) * col).sum()
+    right = (x * pyconv.col2im(col, x.shape, *window)).sum()
+    assert left == right
