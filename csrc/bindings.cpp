@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -46,14 +48,25 @@ void require(bool holds, const char* sentence) {
     if (!holds) throw std::invalid_argument(sentence);
 }
 
+// How many elements an array of these sizes has. A product that wrapped round would allocate too little, so one
+// that 64 bits do not hold is a MemoryError; an empty batch counts as one image, for kernels multiply the rest.
+Index product(std::initializer_list<Index> sizes) {
+    Index count = 1;
+    for (Index size : sizes)
+        if (__builtin_mul_overflow(count, size > 0 ? size : 1, &count)) throw std::bad_alloc();
+    return count;
+}
+
 Shape shape_of(const py::array& a, const char* sentence) {
     require(a.ndim() == 4, sentence);
+    require(a.shape(1) > 0 && a.shape(2) > 0 && a.shape(3) > 0, "only the first axis of an array may be empty");
     return {a.shape(0), a.shape(1), a.shape(2), a.shape(3)};
 }
 
 Shape image_shape(const Sizes4& sizes) {
     // 2^31 an axis leaves room for every index a kernel computes
-    for (Index size : sizes) require(size >= 0 && size <= INT32_MAX, "an axis of input_shape is negative or too long");
+    for (int i = 0; i < 4; ++i)
+        require(sizes[i] >= (i > 0) && sizes[i] <= INT32_MAX, "an axis of a shape is out of range");
     return {sizes[0], sizes[1], sizes[2], sizes[3]};
 }
 
@@ -84,8 +97,27 @@ int smallest_unsigned(Index largest) {
 }
 
 template <class T>
+Array<T> allocate(std::initializer_list<Index> shape) {
+    product({product(shape), Index(sizeof(T))});
+    return Array<T>(py::array::ShapeContainer(shape));
+}
+
+template <class T>
 Array<T> like(const Shape& s) {
-    return Array<T>({s.n, s.c, s.h, s.w});
+    return allocate<T>({s.n, s.c, s.h, s.w});
+}
+
+// The column matrix of these windows: (N*OH*OW, C*FH*FW).
+Extent column_matrix(const Shape& input, const Extent& output, const Window& window) {
+    product({input.n, output.h, output.w, input.c, window.h.filter, window.w.filter});
+    return {input.n * output.h * output.w, input.c * window.h.filter * window.w.filter};
+}
+
+// The elements of an argument. NumPy lets an array start at any byte, but kernels load whole elements.
+template <class T>
+const T* elements(const Array<T>& a) {
+    require(reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) == 0, "an array is not aligned to its elements");
+    return a.data();
 }
 
 // Runs a kernel with the GIL released. Pointers were taken from the arrays before: no Python object is touched.
@@ -100,8 +132,9 @@ Array<T> im2col(const Array<T>& x, const WindowFields& fields) {
     const Shape input = shape_of(x, "x must have 4 dimensions");
     const Window window = window_of(fields);
     const Extent output = output_of(window, input);
-    Array<T> col({input.n * output.h * output.w, input.c * window.h.filter * window.w.filter});
-    run(kernels<T>().im2col, x.data(), col.mutable_data(), input, output, window);
+    const Extent size = column_matrix(input, output, window);
+    Array<T> col = allocate<T>({size.h, size.w});
+    run(kernels<T>().im2col, elements(x), col.mutable_data(), input, output, window);
     return col;
 }
 
@@ -110,11 +143,11 @@ Array<T> col2im(const Array<T>& col, const Sizes4& input_shape, const WindowFiel
     const Shape input = image_shape(input_shape);
     const Window window = window_of(fields);
     const Extent output = output_of(window, input);
-    require(col.ndim() == 2 && col.shape(0) == input.n * output.h * output.w &&
-                col.shape(1) == input.c * window.h.filter * window.w.filter,
+    const Extent size = column_matrix(input, output, window);
+    require(col.ndim() == 2 && col.shape(0) == size.h && col.shape(1) == size.w,
             "col does not have the shape im2col would give");
     Array<T> dx = like<T>(input);
-    run(kernels<T>().col2im, col.data(), dx.mutable_data(), input, output, window);
+    run(kernels<T>().col2im, elements(col), dx.mutable_data(), input, output, window);
     return dx;
 }
 
@@ -127,7 +160,7 @@ py::tuple max_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mo
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
     Array<T> y = like<T>(pooled);
     py::array argmax(py::dtype("u" + std::to_string(bytes)), {pooled.n, pooled.c, pooled.h, pooled.w});
-    run(kernels<T>().max_pool2d, x.data(), y.mutable_data(), argmax.mutable_data(), bytes, input, output, window);
+    run(kernels<T>().max_pool2d, elements(x), y.mutable_data(), argmax.mutable_data(), bytes, input, output, window);
     return py::make_tuple(y, argmax);
 }
 
@@ -143,10 +176,12 @@ Array<T> max_pool2d_backward(const Array<T>& dout, const py::array& argmax, cons
                 winners.w == gradient.w,
             "argmax and dout differ in shape");
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
-    require(argmax.dtype().kind() == 'u' && argmax.itemsize() == bytes && (argmax.flags() & py::array::c_style),
+    require(argmax.dtype().kind() == 'u' && argmax.itemsize() == bytes && (argmax.flags() & py::array::c_style) &&
+                reinterpret_cast<std::uintptr_t>(argmax.data()) % std::uintptr_t(bytes) == 0,
             "argmax is not an array that max_pool2d returned for this window");
     Array<T> dx = like<T>(input);
-    run(kernels<T>().max_pool2d_backward, dout.data(), argmax.data(), bytes, dx.mutable_data(), input, output, window);
+    run(kernels<T>().max_pool2d_backward, elements(dout), argmax.data(), bytes, dx.mutable_data(), input, output,
+        window);
     return dx;
 }
 
@@ -156,7 +191,7 @@ Array<T> avg_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mod
     const Window window = window_of(fields);
     const Extent output = output_of(window, input, ceil_mode);
     Array<T> y = like<T>({input.n, input.c, output.h, output.w});
-    run(kernels<T>().avg_pool2d, x.data(), y.mutable_data(), input, output, window, count_include_pad);
+    run(kernels<T>().avg_pool2d, elements(x), y.mutable_data(), input, output, window, count_include_pad);
     return y;
 }
 
@@ -168,12 +203,13 @@ Array<T> avg_pool2d_backward(const Array<T>& dout, const Sizes4& input_shape, co
     const Extent output = pooled_extent(window, input, gradient);
     require(gradient.n == input.n && gradient.c == input.c, "dout and input_shape differ in images or channels");
     Array<T> dx = like<T>(input);
-    run(kernels<T>().avg_pool2d_backward, dout.data(), dx.mutable_data(), input, output, window, count_include_pad);
+    run(kernels<T>().avg_pool2d_backward, elements(dout), dx.mutable_data(), input, output, window, count_include_pad);
     return dx;
 }
 
 // Checks that filters fit the images and the window; answers the extent of the convolution's output.
 Extent convolved_extent(const Shape& input, const Shape& filter, const Window& window, Index groups) {
+    require(filter.n > 0, "there must be at least one filter");
     require(groups > 0 && input.c % groups == 0 && filter.n % groups == 0 && filter.c == input.c / groups,
             "channels, filters and groups do not fit together");
     require(filter.h == window.h.filter && filter.w == window.w.filter, "the window is not as large as the filters");
@@ -193,8 +229,8 @@ Array<T> conv2d(const Array<T>& x, const Array<T>& W, const std::optional<Array<
     const Extent output = convolved_extent(input, filter, window, groups);
     require(!b || (b->ndim() == 1 && b->shape(0) == filter.n), "b must have one entry per filter");
     Array<T> y = like<T>({input.n, filter.n, output.h, output.w});
-    run(kernels<T>().conv2d, x.data(), W.data(), b ? b->data() : nullptr, y.mutable_data(), input, filter, output,
-        window, groups);
+    run(kernels<T>().conv2d, elements(x), elements(W), b ? elements(*b) : nullptr, y.mutable_data(), input, filter,
+        output, window, groups);
     return y;
 }
 
@@ -206,8 +242,8 @@ Array<T> conv2d_backward_data(const Array<T>& dout, const Array<T>& W, const Siz
     const Extent output = convolved_extent(input, filter, window, groups);
     require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
     Array<T> dx = like<T>(input);
-    run(kernels<T>().conv2d_backward_data, dout.data(), W.data(), dx.mutable_data(), input, filter, output, window,
-        groups);
+    run(kernels<T>().conv2d_backward_data, elements(dout), elements(W), dx.mutable_data(), input, filter, output,
+        window, groups);
     return dx;
 }
 
@@ -220,7 +256,7 @@ py::tuple conv2d_backward_weight(const Array<T>& x, const Array<T>& dout, const 
     require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
     Array<T> dW = like<T>(filter);
     Array<T> db(filter.n);
-    run(kernels<T>().conv2d_backward_weight, x.data(), dout.data(), dW.mutable_data(), db.mutable_data(), input,
+    run(kernels<T>().conv2d_backward_weight, elements(x), elements(dout), dW.mutable_data(), db.mutable_data(), input,
         filter, output, window, groups);
     return py::make_tuple(dW, db);
 }
@@ -229,9 +265,9 @@ template <class T>
 Array<T> affine(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b) {
     require(x.ndim() == 2 && W.ndim() == 2 && x.shape(1) == W.shape(0), "x (N, D) and W (D, M) do not fit together");
     require(!b || (b->ndim() == 1 && b->shape(0) == W.shape(1)), "b must have one entry per column of W");
-    Array<T> y({x.shape(0), W.shape(1)});
-    run(kernels<T>().affine, x.data(), W.data(), b ? b->data() : nullptr, y.mutable_data(), x.shape(0), x.shape(1),
-        W.shape(1));
+    Array<T> y = allocate<T>({x.shape(0), W.shape(1)});
+    run(kernels<T>().affine, elements(x), elements(W), b ? elements(*b) : nullptr, y.mutable_data(), x.shape(0),
+        x.shape(1), W.shape(1));
     return y;
 }
 
@@ -240,8 +276,8 @@ py::tuple affine_backward(const Array<T>& x, const Array<T>& dout, const Array<T
     require(x.ndim() == 2 && dout.ndim() == 2 && W.ndim() == 2 && x.shape(0) == dout.shape(0) &&
                 x.shape(1) == W.shape(0) && dout.shape(1) == W.shape(1),
             "x (N, D), dout (N, M) and W (D, M) do not fit together");
-    Array<T> dx({x.shape(0), x.shape(1)}), dW({W.shape(0), W.shape(1)}), db(W.shape(1));
-    run(kernels<T>().affine_backward, x.data(), dout.data(), W.data(), dx.mutable_data(), dW.mutable_data(),
+    Array<T> dx = allocate<T>({x.shape(0), x.shape(1)}), dW = allocate<T>({W.shape(0), W.shape(1)}), db(W.shape(1));
+    run(kernels<T>().affine_backward, elements(x), elements(dout), elements(W), dx.mutable_data(), dW.mutable_data(),
         db.mutable_data(), x.shape(0), x.shape(1), W.shape(1));
     return py::make_tuple(dx, dW, db);
 }

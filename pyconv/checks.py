@@ -56,7 +56,8 @@ def float_array(name: str, value: object) -> Array:
             f"{name} has dtype {value.dtype}, but pyconv computes in float32 or float64; "
             f"convert it, e.g. with {name}.astype(np.float32)"
         )
-    return np.require(value, native, ["C_CONTIGUOUS", "ALIGNED"])
+    # ENSUREARRAY: a subclass such as np.matrix would bring its own rules for shapes and products
+    return np.require(value, native, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
 def same_dtype(**arrays: Array | None) -> None:
@@ -87,8 +88,11 @@ def same_shape(name: str, found: tuple[int, ...], fits: tuple[int, ...], what: s
 
 
 def affordable(what: str, shape: tuple[int, ...]) -> None:
-    """Refuse arrays no address can reach; smaller ones NumPy allocates or refuses itself."""
-    if math.prod(shape) > sys.maxsize // 8:
+    """Refuse arrays no address can reach; smaller ones NumPy allocates or refuses itself.
+
+    NumPy holds an empty array to the same bound, counting its empty axis as 1.
+    """
+    if math.prod(max(size, 1) for size in shape) > sys.maxsize // 8:
         raise MemoryError(f"{what} would have shape {shape}: more than memory can hold")
 
 
@@ -109,13 +113,19 @@ def labels(t: object, classes: int, samples: int, name: str = "t") -> Array:
     return t
 
 
+def flag(name: str, value: object) -> None:
+    """Require True or False: the word "no" would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
 def im2col(
     x: object, filter_h: int, filter_w: int, stride: PerAxis, pad: Padding, dilation: PerAxis
 ) -> tuple[Array, Window]:
     x = array("x", x, "(N, C, H, W)")
     N, C, H, W = x.shape
     window = make_window(filter_h, filter_w, stride, pad, dilation, (H, W))
-    affordable("the column matrix", _column_shape(window, (N, C, H, W)))
+    affordable("the column matrix", _column_shape(window, (max(N, 1), C, H, W)))
     return x, window
 
 
@@ -133,6 +143,7 @@ def col2im(
     window = make_window(filter_h, filter_w, stride, pad, dilation, shape[2:])
     fits = _column_shape(window, shape)
     same_shape("col", col.shape, fits, f"the column matrix (N*OH*OW, C*FH*FW) of input {shape}")
+    affordable("the column matrix", _column_shape(window, (max(shape[0], 1), *shape[1:])))
     affordable("dx", shape)
     return col, shape, window
 
@@ -155,6 +166,7 @@ def max_pool2d(
     x = array("x", x, "(N, C, H, W)")
     N, C, H, W = x.shape
     window = make_window(pool_h, pool_w, stride, pad, dilation, (H, W))
+    flag("ceil_mode", ceil_mode)
     affordable("the pooled output", (N, C, *window.output_size(H, W, ceil_mode)))
     return x, window
 
@@ -215,14 +227,28 @@ def _pool_gradient(
 
 
 def avg_pool2d(
-    x: object, pool_h: int, pool_w: int, stride: PerAxis, pad: Padding, ceil_mode: bool = False
+    x: object,
+    pool_h: int,
+    pool_w: int,
+    stride: PerAxis,
+    pad: Padding,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
 ) -> tuple[Array, Window]:
+    flag("count_include_pad", count_include_pad)
     return max_pool2d(x, pool_h, pool_w, stride, pad, 1, ceil_mode)
 
 
 def avg_pool2d_backward(
-    dout: object, input_shape: object, pool_h: int, pool_w: int, stride: PerAxis, pad: Padding
+    dout: object,
+    input_shape: object,
+    pool_h: int,
+    pool_w: int,
+    stride: PerAxis,
+    pad: Padding,
+    count_include_pad: bool = False,
 ) -> tuple[Array, Shape4, Window]:
+    flag("count_include_pad", count_include_pad)
     return _pool_gradient(dout, input_shape, pool_h, pool_w, stride, pad, 1)
 
 

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from . import _core, checks, reference
 from .backend import current_backend
-from .checks import Array, Shape4
+from .checks import Array
 from .window import Padding, PerAxis
 
 P = ParamSpec("P")
@@ -78,7 +78,7 @@ def im2col(
 @_with_twin
 def col2im(
     col: Array,
-    input_shape: Shape4,
+    input_shape: tuple[int, ...],
     filter_h: int,
     filter_w: int,
     stride: PerAxis = 1,
@@ -115,7 +115,7 @@ def col2im(
 def conv2d(
     x: Array,
     W: Array,
-    b: Array | None = None,
+    b: Array | float | None = None,
     stride: PerAxis = 1,
     pad: Padding = 0,
     dilation: PerAxis = 1,
@@ -154,15 +154,15 @@ def conv2d(
     W[f, c, fy, fx] * x[n, c, oy*S + fy*D - P, ox*S + fx*D - P], as in chapter 7 of Saito,
     *Deep Learning from Scratch*.
     """
-    x, W, b, window, groups = checks.conv2d(x, W, b, stride, pad, dilation, groups)
-    return _core.conv2d(x, W, b, window, groups)
+    x, W, bias, window, groups = checks.conv2d(x, W, b, stride, pad, dilation, groups)
+    return _core.conv2d(x, W, bias, window, groups)
 
 
 @_with_twin
 def conv2d_backward_data(
     dout: Array,
     W: Array,
-    input_shape: Shape4,
+    input_shape: tuple[int, ...],
     stride: PerAxis = 1,
     pad: Padding = 0,
     dilation: PerAxis = 1,
@@ -198,7 +198,7 @@ def conv2d_backward_data(
 def conv2d_backward_weight(
     x: Array,
     dout: Array,
-    filter_shape: Shape4,
+    filter_shape: tuple[int, ...],
     stride: PerAxis = 1,
     pad: Padding = 0,
     dilation: PerAxis = 1,
@@ -276,7 +276,7 @@ def max_pool2d(
 def max_pool2d_backward(
     dout: Array,
     argmax: Array,
-    input_shape: Shape4,
+    input_shape: tuple[int, ...],
     pool_h: int,
     pool_w: int,
     stride: PerAxis = 1,
@@ -342,14 +342,14 @@ def avg_pool2d(
     TypeError, ValueError
         As `im2col`.
     """
-    x, window = checks.avg_pool2d(x, pool_h, pool_w, stride, pad, ceil_mode)
+    x, window = checks.avg_pool2d(x, pool_h, pool_w, stride, pad, ceil_mode, count_include_pad)
     return _core.avg_pool2d(x, window, ceil_mode, count_include_pad)
 
 
 @_with_twin
 def avg_pool2d_backward(
     dout: Array,
-    input_shape: Shape4,
+    input_shape: tuple[int, ...],
     pool_h: int,
     pool_w: int,
     stride: PerAxis = 1,
@@ -374,12 +374,14 @@ def avg_pool2d_backward(
     TypeError, ValueError
         As `avg_pool2d`; also when `dout` has not the shape of the output.
     """
-    dout, shape, window = checks.avg_pool2d_backward(dout, input_shape, pool_h, pool_w, stride, pad)
+    dout, shape, window = checks.avg_pool2d_backward(
+        dout, input_shape, pool_h, pool_w, stride, pad, count_include_pad
+    )
     return _core.avg_pool2d_backward(dout, shape, window, count_include_pad)
 
 
 @_with_twin
-def affine(x: Array, W: Array, b: Array | None = None) -> Array:
+def affine(x: Array, W: Array, b: Array | float | None = None) -> Array:
     """Rows times weights plus bias: `x @ W + b`.
 
     Parameters
@@ -398,8 +400,8 @@ def affine(x: Array, W: Array, b: Array | None = None) -> Array:
     TypeError, ValueError
         When dtypes or shapes do not fit together; the sentence names them.
     """
-    x, W, b = checks.affine(x, W, b)
-    return _core.affine(x, W, b)
+    x, W, bias = checks.affine(x, W, b)
+    return _core.affine(x, W, bias)
 
 
 @_with_twin

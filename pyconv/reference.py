@@ -21,6 +21,8 @@ def _pad(x: Array, window: Window, OH: int, OW: int, value: float = 0.0) -> Arra
     bottom = max((OH - 1) * window.stride_h + reach_h - H - window.pad_top, window.pad_bottom)
     right = max((OW - 1) * window.stride_w + reach_w - W - window.pad_left, window.pad_right)
     border = ((0, 0), (0, 0), (window.pad_top, bottom), (window.pad_left, right))
+    padded_shape = (*x.shape[:2], H + window.pad_top + bottom, W + window.pad_left + right)
+    checks.affordable("the padded image", padded_shape)
     return np.pad(x, border, constant_values=value)
 
 
@@ -63,7 +65,7 @@ def im2col(
 
 def col2im(
     col: Array,
-    input_shape: checks.Shape4,
+    input_shape: tuple[int, ...],
     filter_h: int,
     filter_w: int,
     stride: PerAxis = 1,
@@ -85,14 +87,14 @@ def col2im(
 def conv2d(
     x: Array,
     W: Array,
-    b: Array | None = None,
+    b: Array | float | None = None,
     stride: PerAxis = 1,
     pad: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
 ) -> Array:
     """Convolution as one matrix product per group; see `pyconv.conv2d`."""
-    x, W, b, window, groups = checks.conv2d(x, W, b, stride, pad, dilation, groups)
+    x, W, bias, window, groups = checks.conv2d(x, W, b, stride, pad, dilation, groups)
     N, _, height, width = x.shape
     FN, _, FH, FW = W.shape
     OH, OW = window.output_size(height, width)
@@ -103,15 +105,15 @@ def conv2d(
         col_W = W_group.reshape(FN // groups, -1).T
         outs.append(np.dot(col, col_W))
     out = np.concatenate(outs, axis=1)
-    if b is not None:
-        out += b
+    if bias is not None:
+        out += bias
     return np.ascontiguousarray(out.reshape(N, OH, OW, FN).transpose(0, 3, 1, 2))
 
 
 def conv2d_backward_data(
     dout: Array,
     W: Array,
-    input_shape: checks.Shape4,
+    input_shape: tuple[int, ...],
     stride: PerAxis = 1,
     pad: Padding = 0,
     dilation: PerAxis = 1,
@@ -135,7 +137,7 @@ def conv2d_backward_data(
 def conv2d_backward_weight(
     x: Array,
     dout: Array,
-    filter_shape: checks.Shape4,
+    filter_shape: tuple[int, ...],
     stride: PerAxis = 1,
     pad: Padding = 0,
     dilation: PerAxis = 1,
@@ -186,7 +188,7 @@ def max_pool2d(
 def max_pool2d_backward(
     dout: Array,
     argmax: Array,
-    input_shape: checks.Shape4,
+    input_shape: tuple[int, ...],
     pool_h: int,
     pool_w: int,
     stride: PerAxis = 1,
@@ -216,7 +218,7 @@ def avg_pool2d(
     count_include_pad: bool = False,
 ) -> Array:
     """Mean of each window; see `pyconv.avg_pool2d`."""
-    x, window = checks.avg_pool2d(x, pool_h, pool_w, stride, pad, ceil_mode)
+    x, window = checks.avg_pool2d(x, pool_h, pool_w, stride, pad, ceil_mode, count_include_pad)
     H, W = x.shape[2:]
     OH, OW = window.output_size(H, W, ceil_mode)
 
@@ -230,7 +232,7 @@ def avg_pool2d(
 
 def avg_pool2d_backward(
     dout: Array,
-    input_shape: checks.Shape4,
+    input_shape: tuple[int, ...],
     pool_h: int,
     pool_w: int,
     stride: PerAxis = 1,
@@ -238,7 +240,9 @@ def avg_pool2d_backward(
     count_include_pad: bool = False,
 ) -> Array:
     """Share each gradient evenly among its window; see `pyconv.avg_pool2d_backward`."""
-    dout, shape, window = checks.avg_pool2d_backward(dout, input_shape, pool_h, pool_w, stride, pad)
+    dout, shape, window = checks.avg_pool2d_backward(
+        dout, input_shape, pool_h, pool_w, stride, pad, count_include_pad
+    )
     _, _, OH, OW = dout.shape
 
     share = dout.copy()
@@ -267,14 +271,17 @@ def _averaged(
     counts: Array = np.zeros((OH, OW), int)
     for _, _, rows, columns in _taps(window, OH, OW):
         counts += padded[0, 0, rows, columns]
-    return np.maximum(counts, 1)  # a window without a pixel has the mean 0
+    counts[counts == 0] = 1  # a window without a pixel has the mean 0
+    return counts
 
 
-def affine(x: Array, W: Array, b: Array | None = None) -> Array:
+def affine(x: Array, W: Array, b: Array | float | None = None) -> Array:
     """`x @ W + b`; see `pyconv.affine`."""
-    x, W, b = checks.affine(x, W, b)
-    out = np.dot(x, W)
-    return out if b is None else out + b
+    x, W, bias = checks.affine(x, W, b)
+    out: Array = np.dot(x, W)
+    if bias is not None:
+        out += bias
+    return out
 
 
 def affine_backward(x: Array, dout: Array, W: Array) -> tuple[Array, Array, Array]:

@@ -5,6 +5,9 @@ from typing import Any
 from . import _core
 from .window import whole
 
+# OpenMP ends the process when it cannot start a thread: a slip of the hand must not get that far.
+MOST_THREADS = 1024
+
 
 def build_info() -> dict[str, Any]:
     """How the compiled part was built, and what it uses here.
@@ -38,9 +41,11 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     TypeError, ValueError
-        When `n` is no whole number of at least 1, or this build has no OpenMP and `n` is not 1.
+        When `n` is no whole number from 1 to 1024, or this build has no OpenMP and `n` is not 1.
     """
     n = whole("the number of threads", n, at_least=1)
+    if n > MOST_THREADS:
+        raise ValueError(f"the number of threads must be at most {MOST_THREADS}, not {n}")
     if n > 1 and not _core.build_info()["openmp"]:
         raise ValueError(f"this pyconv was built without OpenMP: it cannot use {n} threads, only 1")
     _core.set_num_threads(n)

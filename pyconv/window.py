@@ -106,9 +106,12 @@ def make_window(
 
 def whole(name: str, value: object, at_least: int = 0) -> int:
     """`value` as an int, or an error that names it."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    number = operator.index(value)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
     if not at_least <= number <= LARGEST_SIZE:
         bound = f"at least {at_least}" if number < at_least else f"at most {LARGEST_SIZE}"
         raise ValueError(f"{name} must be {bound}, not {number}")
@@ -123,6 +126,14 @@ def per_axis(name: str, value: object) -> tuple[int, int]:
         return whole(f"{name} height", value[0], 1), whole(f"{name} width", value[1], 1)
     both = whole(name, value, 1)
     return both, both
+
+
+def explicit(pad: Padding) -> str | list[list[int]]:
+    """A padding as JSON can hold it: its word, or [[top, bottom], [left, right]]."""
+    if isinstance(pad, str):
+        return pad
+    top, bottom, left, right = _padding(pad)
+    return [[top, bottom], [left, right]]
 
 
 def _padding(pad: object) -> tuple[int, int, int, int]:
@@ -159,6 +170,6 @@ def _named_padding(
 
     def sides(size: int, reach: int, step: int) -> tuple[int, int]:
         total = max((-(-size // step) - 1) * step + reach - size, 0)
-        return total // 2, total - total // 2
+        return total // 2, whole("the padding that 'same' makes", total - total // 2)
 
     return *sides(image_size[0], reach_h, stride[0]), *sides(image_size[1], reach_w, stride[1])

@@ -6,7 +6,6 @@ that, an interrupt included, leaves nothing behind.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..files import replacing
 from .idx import unpacked
 
 FILES = (
@@ -155,9 +155,7 @@ def _fetch_from_any(
 def _fetch_one(
     source: Source, url: str, target: Path, digest: str, timeout: float, show: _Show
 ) -> None:
-    # In the target's own folder, so that the renaming at the end is one atomic step.
-    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
-    try:
+    with replacing(target) as part:
         with part.open("xb") as file, closing(_receive(url, source.largest, timeout)) as chunks:
             done = 0
             for chunk, total in chunks:
@@ -167,9 +165,6 @@ def _fetch_one(
         found = _sha256(part, source)
         if found != digest:
             raise _MirrorError(f"the SHA-256 of what it sent is {found}, not {digest}")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _receive(

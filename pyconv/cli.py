@@ -1,0 +1,278 @@
+"""The `pyconv` command: train, predict, summary."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from . import datasets, weights
+from .checks import Array
+from .images import read_images
+from .networks import DeepConvNet, SimpleConvNet
+from .summary import print_summary
+from .trainer import Trainer
+
+app = typer.Typer(
+    help="Convolution in readable C++: train the MNIST network and look at what it does.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+NetworkName = Literal["simple", "deep"]
+OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"]
+
+NETWORKS = {"simple": SimpleConvNet, "deep": DeepConvNet}
+DATA_SETS: dict[str, Callable[[], Any]] = {
+    "digits": datasets.load_digits,
+    "mnist": datasets.load_mnist,
+    "fashion": datasets.load_fashion_mnist,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The options of a training that stay the same when it is resumed; kept in its checkpoint."""
+
+    data: str
+    batch_size: int
+    optimizer: str
+    lr: float | None
+    network: str
+    seed: int
+
+
+def _in_sentences(command: Callable[..., None]) -> Callable[..., None]:
+    """Answer what a user can put right with one sentence and exit code 1, not with a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BrokenPipeError:
+            # Whoever read our output has stopped reading (pyconv summary | head -1). Python would
+            # complain once more when it flushes standard output at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (
+            ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError
+        ) as error:  # fmt: skip
+            typer.echo(f"pyconv: error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+@app.command()
+@_in_sentences
+def train(
+    context: typer.Context,
+    data: Annotated[
+        str,
+        typer.Option(help="digits (comes with pyconv), mnist, fashion, or a folder of IDX files."),
+    ] = "digits",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Times through the data.  [default: 20 for digits, else 3]"),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 50,
+    optimizer: Annotated[
+        OptimizerName, typer.Option(help="How weights follow gradients.")
+    ] = "adam",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate.  [default: the optimizer's own]")
+    ] = None,
+    network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, dropout and order.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Weight file, written after every epoch.  [default: weights.npz]"),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this weight file's training, up to --epochs in all."),
+    ] = None,
+) -> None:
+    """Train the network of the deck on handwritten digits, and save its weights."""
+    data = data if data in DATA_SETS else str(Path(data).resolve())
+    recipe = Recipe(data, batch_size, optimizer, lr, network, seed)
+    if resume is not None:
+        recipe = _recipe_of(resume, recipe, context)
+    target = weights.npz_path(out or resume or "weights.npz")
+    _refuse_to_overwrite_others(target)
+
+    (x_train, t_train), (x_test, t_test) = _load(recipe.data)
+    classes = max(10, int(t_train.max(initial=0)) + 1)
+    model = NETWORKS[recipe.network](x_train.shape[1:], output_size=classes, rng=recipe.seed)
+    before = model.params["W1"].copy()
+    trainer = Trainer(
+        model,
+        x_train,
+        t_train,
+        x_test,
+        t_test,
+        epochs=epochs or (20 if recipe.data == "digits" else 3),
+        mini_batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        optimizer_param={} if recipe.lr is None else {"lr": recipe.lr},
+        evaluate_sample_num_per_epoch=10_000,
+        schedule="cosine",
+        rng=recipe.seed,
+        checkpoint=target,
+    )
+    if resume is not None:
+        trainer.resume(resume)
+        typer.echo(f"going on with {resume} after epoch {trainer.epoch}")
+    trainer.notes = asdict(recipe)
+
+    print_summary(model)
+    typer.echo(f"{recipe.data}: {len(x_train):,} images to train on, {len(x_test):,} to test on")
+    done = trainer.epoch
+    if done >= trainer.epochs:
+        typer.echo(f"{resume} has {done} epochs already; say more with --epochs to go on")
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        written = trainer.epoch > done
+        kept = f"{target} holds epoch {trainer.epoch}" if written else "no epoch was complete yet"
+        typer.echo(f"\ninterrupted: {kept}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"test accuracy {model.accuracy(x_test, t_test):.2%}")
+    typer.echo(f"weights       {target}")
+    _draw(target, trainer, before, model.params["W1"])
+
+
+def _load(data: str) -> Any:
+    if data in DATA_SETS:
+        return DATA_SETS[data]()
+    if not Path(data).is_dir():
+        raise FileNotFoundError(
+            f"--data takes {', '.join(DATA_SETS)} or a folder of four IDX files, and {data!r} is "
+            "neither"
+        )
+    return datasets.load_folder(data)
+
+
+def _recipe_of(resume: Path, given: Recipe, context: typer.Context) -> Recipe:
+    """The recipe of the training that a checkpoint comes from; options that differ are refused."""
+    training, _ = weights.load_training(resume)
+    try:
+        recipe = Recipe(**training["notes"])
+        known = recipe.network in NETWORKS
+    except (KeyError, TypeError):
+        known = False
+    if not known:
+        raise ValueError(f"{resume} was not written by 'pyconv train', which cannot go on with it")
+    for name, value in asdict(given).items():
+        source = context.get_parameter_source(name)
+        kept = getattr(recipe, name)
+        if source is not None and source.name == "COMMANDLINE" and value != kept:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {value} differs from {kept}, with which the training "
+                f"in {resume} began; leave it out to go on"
+            )
+    return recipe
+
+
+def _refuse_to_overwrite_others(target: Path) -> None:
+    """Stop before the training, not after it, where the weights cannot or should not be written."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(target.parent)!r} to write {target.name} to"
+        )
+    if target.exists():
+        try:
+            weights.load(target)
+        except ValueError as error:
+            raise ValueError(
+                f"will not overwrite {target}, which is no weight file: {error}"
+            ) from None
+
+
+def _draw(target: Path, trainer: Trainer, before: Array, after: Array) -> None:
+    try:
+        from . import plots
+
+        curves = target.with_name(f"{target.stem}-curves.png")
+        plots.save_curves(curves, trainer)
+        filters = target.with_name(f"{target.stem}-filters.png")
+        plots.save_filters(filters, before, after)
+    except ImportError:
+        typer.echo("pictures      none: they need matplotlib (pip install matplotlib)")
+        return
+    typer.echo(f"pictures      {curves}, {filters}")
+
+
+@app.command()
+@_in_sentences
+def predict(
+    weight_file: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="File of pyconv train.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="PNG (through Pillow) or .npy files.")
+    ],
+) -> None:
+    """Tell which digit images show, and how probable each digit is."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    model = weights.load(weight_file)
+    if model.input_dim is None or len(model.input_dim) != 3:
+        raise ValueError(f"{weight_file} does not say what images (C, H, W) its network takes")
+    C, H, W = model.input_dim
+    read = [(path, *read_images(path, (C, H, W))) for path in images]
+
+    classes = 0
+    rows = []
+    for path, batch, notes in read:
+        probabilities = _softmax(model.predict(batch.astype(model.dtype)))
+        classes = probabilities.shape[1]
+        for i, row in enumerate(probabilities):
+            name = f"{path}[{i}]" if len(batch) > 1 else str(path)
+            rows.append((name, int(row.argmax()), row))
+        for note in notes:
+            typer.echo(f"{path}: {note}", err=True)
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 10_000  # in a pipe a line stays a line
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("image", overflow="fold")
+    table.add_column("digit", justify="center", style="bold")
+    for digit in range(classes):
+        table.add_column(f"{digit} %", justify="right", no_wrap=True)
+    for name, digit, row in rows:
+        table.add_row(name, str(digit), *(f"{100 * p:.1f}" for p in row))
+    console.print(table)
+
+
+def _softmax(scores: Array) -> Array:
+    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities: Array = exp / exp.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+@app.command()
+@_in_sentences
+def summary(
+    weight_file: Annotated[
+        Path | None, typer.Argument(metavar="[WEIGHTS]", help="File of pyconv train.")
+    ] = None,
+    network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
+) -> None:
+    """Show how the shape of the data changes from layer to layer, and what each layer costs."""
+    print_summary(NETWORKS[network]() if weight_file is None else weights.load(weight_file))
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without "→" shows "?" and goes on
+    app()

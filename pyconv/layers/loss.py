@@ -1,0 +1,84 @@
+"""The last layer of a classifier."""
+
+import numpy as np
+
+from .. import checks
+from ..checks import Array
+
+
+class SoftmaxWithLoss:
+    """Softmax and cross-entropy: the mean over a batch of -log of the right class's probability.
+
+    Attributes
+    ----------
+    y : ndarray (N, classes)
+        Probabilities of the last `forward`.
+    t : ndarray
+        Its labels or one-hot rows.
+    loss : float
+        Its result.
+    """
+
+    def __init__(self) -> None:
+        self.y: Array | None = None
+        self.t: Array | None = None
+        self.loss: float | None = None
+
+    def forward(self, x: Array, t: Array) -> float:
+        """Loss of a batch.
+
+        Parameters
+        ----------
+        x : ndarray (N, classes), float32 or float64
+            Scores.
+        t : ndarray
+            Labels (N,) of an integer dtype, or rows of probabilities (N, classes), e.g. one-hot.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `x` or `t` is of a wrong shape or dtype, empty, or a label is out of range.
+        """
+        x = checks.array("x", x, "(N, classes)")
+        if not len(x):
+            raise ValueError("the loss of an empty batch is not defined: x has shape (0, classes)")
+        target = one_hot(t, x.shape[1], len(x), x.dtype)
+        # Scores may have become infinite in a training that diverges: the loss is then NaN, which
+        # whoever trains looks at. A warning from here would say less.
+        with np.errstate(invalid="ignore", over="ignore"):
+            shifted = x - x.max(
+                axis=1, keepdims=True
+            )  # exp cannot overflow, the result is the same
+            log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+            log_y = shifted - log_sum
+            self.y, self.t, self._target = np.exp(log_y), t, target
+            self.loss = float(-np.where(target > 0, target * log_y, 0).sum() / len(x))
+        return self.loss
+
+    def backward(self, dout: float = 1) -> Array:
+        """Gradient (N, classes) with respect to the scores: dout * (y - t) / N.
+
+        Raises
+        ------
+        RuntimeError
+            When `forward` has not been called before.
+        """
+        if self.y is None:
+            raise RuntimeError(
+                "SoftmaxWithLoss.backward needs a forward before it; call forward(x, t) first"
+            )
+        dx: Array = (self.y - self._target) * (self.y.dtype.type(dout) / len(self.y))
+        return dx
+
+
+def one_hot(t: object, classes: int, samples: int, dtype: np.dtype[np.floating]) -> Array:
+    """Rows of probabilities (samples, classes) from labels, or from such rows, checked."""
+    if not isinstance(t, np.ndarray) or t.ndim != 2:
+        labels = checks.labels(t, classes, samples)
+        rows = np.zeros((samples, classes), dtype)
+        rows[np.arange(samples), labels] = 1
+        return rows
+    checks.same_shape("t", t.shape, (samples, classes), "the scores x")
+    if t.dtype.kind not in "biuf" or t.min() < 0 or not np.allclose(t.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("every row of t must be probabilities that add up to 1, e.g. one-hot")
+    return t.astype(dtype)

@@ -1,0 +1,248 @@
+"""A network of layers one after another: what every network here is."""
+
+import copy
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import checks
+from ..checks import Array
+from ..layers import Convolution, Dropout, Layer, SoftmaxWithLoss
+from ..window import whole
+
+
+class Arrays(dict[str, Array]):
+    """The arrays of a network's layers by name. They stay the layers' own.
+
+    `params["W1"] = values` writes into the layer's array: a new array in its place would be one
+    that the layer knows nothing of.
+    """
+
+    def alias(self, name: str, array: Array) -> None:
+        """Enter a layer's array."""
+        super().__setitem__(name, array)
+
+    def __setitem__(self, name: str, values: Array) -> None:
+        array = self[name]
+        checks.same_shape(name, np.shape(values), array.shape, "the layer's array")
+        checks.same_dtype(**{name: array, "the new array": np.asarray(values)})
+        array[...] = values
+
+
+class Sequential:
+    """Layers that pass a batch on, one to the next, and a softmax loss at the end.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        In order. They get the names Conv1, Relu1, Pool1, ..., a count for each kind.
+    input_dim : (C, H, W) or (D,), optional
+        Shape of one sample. With it the layers are checked to fit together here and now, and
+        `summary` needs no argument.
+    name : str, optional
+        What the network is called in summaries and weight files.
+
+    Attributes
+    ----------
+    layers : dict of str to Layer
+    last_layer : SoftmaxWithLoss
+    params : dict of str to ndarray
+        The layers' own parameter arrays, numbered over the layers that have any: W1, b1, W2, ...
+        Assigning to one writes the numbers into the layer's array.
+    buffers : dict of str to ndarray
+        Arrays that are part of the network's state but have no gradient, numbered likewise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When there are no layers, they differ in dtype, or one does not fit the next.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        input_dim: tuple[int, ...] | None = None,
+        name: str = "Sequential",
+    ) -> None:
+        self.name = name
+        self.layers: dict[str, Layer] = {}
+        self.last_layer = SoftmaxWithLoss()
+        self.params = Arrays()
+        self.buffers = Arrays()
+        self._gradients: dict[str, tuple[Layer, str]] = {}
+        counts: dict[str, int] = {}
+        number = 0
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers must be pyconv.layers.Layer objects, not {layer!r}")
+            if any(layer is other for other in self.layers.values()):
+                raise ValueError(f"{layer!r} is in the network twice; use two layers")
+            counts[layer.label] = counts.get(layer.label, 0) + 1
+            self.layers[f"{layer.label}{counts[layer.label]}"] = layer
+            number += bool(layer.parameters)
+            for attribute in layer.parameters:
+                self.params.alias(f"{attribute}{number}", getattr(layer, attribute))
+                self._gradients[f"{attribute}{number}"] = (layer, f"d{attribute}")
+            for attribute in layer.buffers:
+                self.buffers.alias(f"{attribute}{number}", getattr(layer, attribute))
+        if not self.layers:
+            raise ValueError("a network needs at least one layer")
+        checks.same_dtype(**self.params)
+        first = next(iter(self.layers.values()))
+        if isinstance(first, Convolution):
+            first.need_dx = False  # nobody asks for the gradient of the images
+        self.input_dim: tuple[int, ...] | None = None
+        if input_dim is not None:
+            self.input_dim = tuple(whole("input_dim", size, 1) for size in input_dim)
+            self.output_shapes()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the parameters; float32 where there are none."""
+        return next((p.dtype for p in self.params.values()), np.dtype(np.float32))
+
+    def predict(self, x: Array, train_flg: bool = False) -> Array:
+        """Scores (N, classes) of a batch (N, ...), before the softmax.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `x` has not the dtype or the shape that the network takes.
+        """
+        x = checks.float_array("x", x)
+        if self.input_dim is not None and x.shape[1:] != self.input_dim:
+            sizes = ", ".join(map(str, self.input_dim))
+            raise ValueError(f"x has shape {x.shape}, but {self.name} takes a batch (N, {sizes})")
+        if x.dtype != self.dtype:
+            raise TypeError(
+                f"x is {x.dtype} but the network is {self.dtype}; convert x with "
+                f"x.astype(np.{self.dtype}), or make the network with dtype=np.{x.dtype}"
+            )
+        for layer in self.layers.values():
+            x = layer.forward(x, train_flg)
+        return x
+
+    def loss(self, x: Array, t: Array, train_flg: bool = True) -> float:
+        """Cross-entropy of a batch, its mean over N. `t`: labels (N,) or one-hot (N, classes)."""
+        return self.last_layer.forward(self.predict(x, train_flg), t)
+
+    def accuracy(self, x: Array, t: Array, batch_size: int = 100) -> float:
+        """Share of samples, counting every one, whose largest score is the right class's.
+
+        Parameters
+        ----------
+        x : ndarray (N, ...)
+        t : ndarray
+            Labels (N,), or one-hot (N, classes).
+        batch_size : int
+            Samples that go through the network at a time.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `x` is empty, or `t` does not fit it.
+        """
+        batch_size = whole("batch_size", batch_size, 1)
+        if not len(x):
+            raise ValueError("the accuracy over no samples is not defined: x is empty")
+        labels = t.argmax(axis=1) if isinstance(t, np.ndarray) and t.ndim == 2 else t
+        hits = 0
+        for start in range(0, len(x), batch_size):
+            scores = self.predict(x[start : start + batch_size])
+            if start == 0:
+                labels = checks.labels(labels, scores.shape[1], len(x))
+            hits += int((scores.argmax(axis=1) == labels[start : start + batch_size]).sum())
+        return hits / len(x)
+
+    def gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """Gradient of the loss with respect to every parameter, by backpropagation."""
+        self.loss(x, t)
+        dout: Array | None = self.last_layer.backward()
+        for layer in reversed(self.layers.values()):
+            if dout is None:
+                raise ValueError("only the first layer of a network can have need_dx=False")
+            dout = layer.backward(dout)
+        return {name: getattr(*place) for name, place in self._gradients.items()}
+
+    def numerical_gradient(self, x: Array, t: Array, h: float = 1e-4) -> dict[str, Array]:
+        """The same by central differences: two forward passes per number, for small networks."""
+        grads = {name: np.empty_like(param) for name, param in self.params.items()}
+        for name, param in self.params.items():
+            for index in np.ndindex(param.shape):
+                original = param[index]
+                param[index] = original + h
+                above = self.loss(x, t)
+                param[index] = original - h
+                below = self.loss(x, t)
+                param[index] = original
+                grads[name][index] = (above - below) / (2 * h)
+        return grads
+
+    def output_shapes(self, input_dim: tuple[int, ...] | None = None) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample after each layer, by the layer's name; no data needed.
+
+        Raises
+        ------
+        ValueError
+            When the shape of the input is not known, or a layer does not fit it.
+        """
+        shape = input_dim if input_dim is not None else self.input_dim
+        if shape is None:
+            raise ValueError("give input_dim, the shape of one sample, e.g. (1, 28, 28)")
+        shapes = {}
+        for name, layer in self.layers.items():
+            try:
+                shape = layer.output_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            shapes[name] = shape
+        return shapes
+
+    def summary(self, input_dim: tuple[int, ...] | None = None) -> None:
+        """Print how the shape of the data changes from layer to layer, and what each layer costs.
+
+        Parameters
+        ----------
+        input_dim : (C, H, W), optional
+            Shape of one sample, where the network was not made with one.
+        """
+        from ..summary import print_summary
+
+        print_summary(self, input_dim)
+
+    def save_params(self, file_name: str | os.PathLike[str] = "params.npz") -> None:
+        """Write parameters and the network's description to an .npz file, all or nothing."""
+        from .. import weights
+
+        weights.save(file_name, self)
+
+    def load_params(self, file_name: str | os.PathLike[str] = "params.npz") -> None:
+        """Read parameters from a file that a network of the same layers saved.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When there is no such file, it is damaged, or it is another network's. The parameters
+            have not changed then.
+        """
+        from .. import weights
+
+        weights.load_into(self, file_name)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Sequential":
+        """A copy that computes in float32 or float64, with parameters of its own."""
+        wanted = np.dtype(dtype)
+        if wanted not in (np.float32, np.float64):
+            raise TypeError(f"networks compute in float32 or float64, not {wanted}")
+        layers = []
+        for layer in self.layers.values():
+            twin = copy.copy(layer)
+            for name, array in layer.arrays().items():
+                setattr(twin, name, array.astype(wanted))
+            if isinstance(twin, Dropout):
+                twin.rng = copy.deepcopy(twin.rng)
+            layers.append(twin)
+        return Sequential(layers, self.input_dim, self.name)

@@ -1,0 +1,102 @@
+"""How the shape of the data changes from layer to layer, and what each layer costs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .networks import Sequential
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a network. Costs are for one sample.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        Of its output, without N.
+    parameters : int
+        Numbers that training changes.
+    multiply_adds : int
+        Operations of a forward pass.
+    bytes : int
+        Size of its output.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    bytes: int
+
+
+def summary_rows(network: "Sequential", input_dim: tuple[int, ...] | None = None) -> list[Row]:
+    """A row for the input, each layer, and the softmax at the end; no data needed.
+
+    Raises
+    ------
+    ValueError
+        When the shape of the input is not known, or a layer does not fit it.
+    """
+    shapes = network.output_shapes(input_dim)
+    shape = tuple(input_dim or network.input_dim or ())
+    size = network.dtype.itemsize
+    rows = [Row("Input", shape, 0, 0, _count(shape) * size)]
+    for name, layer in network.layers.items():
+        parameters = sum(getattr(layer, attribute).size for attribute in layer.parameters)
+        multiply_adds = layer.multiply_adds(shape)
+        shape = shapes[name]
+        rows.append(Row(name, shape, parameters, multiply_adds, _count(shape) * size))
+    rows.append(Row("Softmax", shape, 0, 0, _count(shape) * size))
+    return rows
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A batch of samples of this shape, as the deck writes it: (N,30,24,24)."""
+    return f"(N,{','.join(map(str, shape))})"
+
+
+def print_summary(network: "Sequential", input_dim: tuple[int, ...] | None = None) -> None:
+    """Print the shape flow and a table of the layers to standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = summary_rows(network, input_dim)
+    flow: list[str] = []
+    for row in rows:
+        if not flow or flow[-1] != shape_text(row.shape):
+            flow.append(shape_text(row.shape))
+
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    columns = ("layer", "output shape", "parameters", "multiply-adds", "bytes")
+    totals = (
+        "in all",
+        "",
+        f"{sum(row.parameters for row in rows):,}",
+        f"{sum(row.multiply_adds for row in rows):,}",
+        f"{sum(row.bytes for row in rows):,}",
+    )
+    for column, total in zip(columns, totals, strict=True):
+        justify = "left" if column in columns[:2] else "right"
+        table.add_column(column, total, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(
+            row.name,
+            shape_text(row.shape),
+            f"{row.parameters:,}" if row.parameters else "",
+            f"{row.multiply_adds:,}" if row.multiply_adds else "",
+            f"{row.bytes:,}",
+        )
+    console = Console(highlight=False)
+    console.print(f"{network.name}: {' → '.join(flow)}", soft_wrap=True)
+    console.print(table)
+    console.print("Multiply-adds and bytes are for one sample (N = 1), forward.", style="dim")

@@ -1,0 +1,284 @@
+"""Training: mini-batches, evaluation after every epoch, checkpoints to go on from."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import weights
+from .checks import Array, float_array
+from .layers import Dropout
+from .networks import Sequential
+from .optimizers import OPTIMIZERS, Optimizer
+from .progress import TrainingProgress
+from .window import whole
+
+Schedule = Callable[[float], float]
+
+
+def cosine(progress: float) -> float:
+    """From 1 down to 0 along half a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+SCHEDULES: dict[str, Schedule] = {"constant": lambda progress: 1.0, "cosine": cosine}
+
+
+class Trainer:
+    """Trains a network on mini-batches, every sample once an epoch.
+
+    Parameters
+    ----------
+    network : Sequential
+    x_train, x_test : ndarray (N, ...)
+        Samples in the network's dtype.
+    t_train, t_test : ndarray (N,) or (N, classes)
+        Labels or one-hot rows.
+    epochs : int
+        Times that `train` goes through the training samples.
+    mini_batch_size : int
+        Samples of a step; the last one of an epoch takes what is left.
+    optimizer : str or Optimizer
+        "SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop" or "Adam", in any case of letters.
+    optimizer_param : mapping, optional
+        Arguments of the optimizer that is named; its own defaults where left out.
+    evaluate_sample_num_per_epoch : int, optional
+        How many of the first training and test samples the accuracies after every epoch count; all
+        where left out.
+    verbose : bool
+        Show a progress bar on a terminal, or a line per epoch elsewhere.
+    schedule : {"constant", "cosine"} or callable
+        Factor of the learning rate, as a function of the part of the training that is done, 0 to 1.
+    rng : None, int or numpy.random.Generator
+        Seed of the order of samples.
+    checkpoint : str or path-like, optional
+        An .npz file that is written after every epoch: weights, and what `resume` needs.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that are complete.
+    train_loss_list : list of float
+        Loss of every step.
+    train_acc_list, test_acc_list : list of float
+        Accuracies after every epoch.
+    notes : dict
+        Kept in the checkpoint for whoever resumes it; must be fit for JSON.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When the data are empty or do not fit the network, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        network: Sequential,
+        x_train: Array,
+        t_train: Array,
+        x_test: Array,
+        t_test: Array,
+        epochs: int = 20,
+        mini_batch_size: int = 100,
+        optimizer: str | Optimizer = "SGD",
+        optimizer_param: Mapping[str, Any] | None = None,
+        evaluate_sample_num_per_epoch: int | None = None,
+        verbose: bool = True,
+        schedule: str | Schedule = "constant",
+        rng: int | np.random.Generator | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.network = network
+        self.x_train, self.t_train = _samples("train", x_train, t_train)
+        self.x_test, self.t_test = _samples("test", x_test, t_test)
+        self.epochs = whole("epochs", epochs, 1)
+        self.mini_batch_size = whole("mini_batch_size", mini_batch_size, 1)
+        self.optimizer = _optimizer(optimizer, optimizer_param)
+        if evaluate_sample_num_per_epoch is not None:
+            whole("evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch, 1)
+        self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
+        self.verbose = verbose
+        if isinstance(schedule, str) and schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {schedule!r}")
+        self.schedule = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
+        self.rng = np.random.default_rng(rng)
+        self.checkpoint = weights.npz_path(checkpoint) if checkpoint is not None else None
+
+        self.lr = self.optimizer.lr
+        self.epoch = 0
+        self.train_loss_list: list[float] = []
+        self.train_acc_list: list[float] = []
+        self.test_acc_list: list[float] = []
+        self.notes: dict[str, Any] = {}
+        self._order = np.empty(0, np.intp)  # what is left of this epoch's samples
+        self._progress = TrainingProgress(self.epochs, len(self.x_train), verbose=False)
+
+    def train(self) -> None:
+        """Train until `epochs` epochs are complete.
+
+        Raises
+        ------
+        FloatingPointError
+            When the loss is no longer a finite number. The checkpoint is then the last good one.
+        """
+        with TrainingProgress(self.epochs, len(self.x_train), self.verbose) as self._progress:
+            while self.epoch < self.epochs:
+                self.train_step()
+
+    def train_step(self) -> None:
+        """Train on one mini-batch; after an epoch's last one, evaluate and write the checkpoint.
+
+        Raises
+        ------
+        FloatingPointError
+            When the loss is no longer a finite number. The parameters are not updated then.
+        """
+        count = len(self.x_train)
+        if not len(self._order):
+            self._order = self.rng.permutation(count)
+        batch, self._order = np.split(self._order, [self.mini_batch_size])
+        part_of_epoch = 1 - (len(self._order) + len(batch)) / count
+        self.optimizer.lr = self.lr * self.schedule(
+            min((self.epoch + part_of_epoch) / self.epochs, 1.0)
+        )
+        x, t = self.x_train[batch], self.t_train[batch]
+        grads = self.network.gradient(x, t)
+        loss = self.network.last_layer.loss
+        if loss is None or not math.isfinite(loss):
+            raise FloatingPointError(self._diverged(loss))
+        self.optimizer.update(self.network.params, grads)
+        self.train_loss_list.append(loss)
+        self._progress.step(self.epoch + 1, loss, self._hits(t), len(batch))
+        if not len(self._order):
+            self._finish_epoch()
+
+    def _hits(self, t: Array) -> int:
+        y = self.network.last_layer.y
+        assert y is not None
+        labels = t.argmax(axis=1) if t.ndim == 2 else t
+        return int((y.argmax(axis=1) == labels).sum())
+
+    def _finish_epoch(self) -> None:
+        speed = self._progress.speed()  # of the training alone, without the evaluation
+        first = slice(self.evaluate_sample_num_per_epoch)
+        train_acc = self.network.accuracy(self.x_train[first], self.t_train[first])
+        test_acc = self.network.accuracy(self.x_test[first], self.t_test[first])
+        self.train_acc_list.append(train_acc)
+        self.test_acc_list.append(test_acc)
+        self.epoch += 1
+        if self.checkpoint is not None:
+            self.save(self.checkpoint)
+        self._progress.epoch(self.epoch, train_acc, test_acc, speed)
+
+    def _diverged(self, loss: float | None) -> str:
+        step = len(self.train_loss_list) + 1
+        kept = "there is no checkpoint"
+        if self.checkpoint is not None and self.epoch:
+            kept = f"the checkpoint {self.checkpoint} still holds epoch {self.epoch}"
+        return (
+            f"the loss became {loss} in step {step} (epoch {self.epoch + 1}) with learning rate "
+            f"{self.optimizer.lr:g}: training has stopped, {kept}. Try a smaller learning rate."
+        )
+
+    def _random_generators(self) -> list[np.random.Generator]:
+        layers = self.network.layers.values()
+        return [self.rng, *(layer.rng for layer in layers if isinstance(layer, Dropout))]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights and everything `resume` needs to an .npz file, all or nothing."""
+        training = {
+            "epoch": self.epoch,
+            "mini_batch_size": self.mini_batch_size,
+            "samples": len(self.x_train),
+            "optimizer": type(self.optimizer).__name__,
+            "optimizer_settings": {**self.optimizer.settings(), "lr": self.lr},
+            "optimizer_steps": self.optimizer.steps,
+            "train_acc_list": self.train_acc_list,
+            "test_acc_list": self.test_acc_list,
+            "random": [rng.bit_generator.state for rng in self._random_generators()],
+            "notes": self.notes,
+        }
+        arrays = {"train_loss_list": np.array(self.train_loss_list)}
+        for quantity, by_parameter in self.optimizer.state.items():
+            arrays |= {f"{quantity}.{name}": array for name, array in by_parameter.items()}
+        weights.save(path, self.network, training, arrays)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a checkpoint: the rest of the training is as if it had never stopped.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When the file is damaged, holds weights alone, or comes from a training on other data,
+            with another network, batch size or optimizer. Nothing has changed then.
+        """
+        training, arrays = weights.load_training(path)
+        ours = {
+            "optimizer": type(self.optimizer).__name__,
+            "optimizer_settings": {**self.optimizer.settings(), "lr": self.lr},
+            "mini_batch_size": self.mini_batch_size,
+            "samples": len(self.x_train),
+        }
+        for name, value in ours.items():
+            if training.get(name) != value:
+                raise ValueError(
+                    f"{path} comes from a training with {name} {training.get(name)!r}, "
+                    f"not {value!r}"
+                )
+        try:
+            state = {
+                quantity: {
+                    name: np.require(arrays[f"{quantity}.{name}"], param.dtype).reshape(param.shape)
+                    for name, param in self.network.params.items()
+                }
+                for quantity in self.optimizer.quantities
+            }
+            epoch, steps = int(training["epoch"]), int(training["optimizer_steps"])
+            losses = [float(loss) for loss in arrays["train_loss_list"]]
+            train_acc = [float(accuracy) for accuracy in training["train_acc_list"]]
+            test_acc = [float(accuracy) for accuracy in training["test_acc_list"]]
+            randoms = list(zip(self._random_generators(), training["random"], strict=True))
+            notes = dict(training["notes"])
+            for _, random_state in randoms:  # tried out on generators that nobody else has
+                np.random.default_rng(0).bit_generator.state = random_state
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: its training state is incomplete") from error
+        weights.load_into(self.network, path)
+        for generator, random_state in randoms:
+            generator.bit_generator.state = random_state
+        self.optimizer.state, self.optimizer.steps = state, steps
+        self.epoch, self.train_loss_list, self.notes = epoch, losses, notes
+        self.train_acc_list, self.test_acc_list = train_acc, test_acc
+        self._order = np.empty(0, np.intp)
+
+
+def _samples(kind: str, x: Array, t: Array) -> tuple[Array, Array]:
+    x = float_array(f"x_{kind}", x)
+    if not isinstance(t, np.ndarray):
+        raise TypeError(f"t_{kind} must be a NumPy array of labels, not {type(t).__name__}")
+    if not x.ndim or not len(x):
+        raise ValueError(f"the {kind} set is empty: x_{kind} has shape {x.shape}")
+    if not t.ndim or len(t) != len(x):
+        raise ValueError(
+            f"x_{kind} of shape {x.shape} holds {len(x)} samples, but t_{kind} has shape {t.shape}"
+        )
+    return x, t
+
+
+def _optimizer(optimizer: str | Optimizer, param: Mapping[str, Any] | None) -> Optimizer:
+    if isinstance(optimizer, Optimizer):
+        if param is not None:
+            raise ValueError("optimizer_param is for an optimizer that is named, not for an object")
+        return optimizer
+    kind = OPTIMIZERS.get(optimizer.lower()) if isinstance(optimizer, str) else None
+    if kind is None:
+        names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
+        raise ValueError(f"optimizer must be one of {names}, or an Optimizer, not {optimizer!r}")
+    try:
+        return kind(**(param or {}))
+    except TypeError as error:
+        raise TypeError(f"optimizer_param {dict(param or {})} does not fit: {error}") from None

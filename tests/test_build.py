@@ -1,0 +1,258 @@
+"""What the compiled module is made of, that it is safe on its own, and that names agree."""
+
+import ast
+import importlib.metadata
+import inspect
+import platform
+import re
+import shutil
+import subprocess
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pyconv
+from pyconv import _core, reference
+from pyconv.window import Window
+
+ROOT = Path(__file__).parent.parent
+CSRC = ROOT / "csrc"
+needs_sources = pytest.mark.skipif(
+    not CSRC.is_dir(), reason="the C++ sources are not beside tests/"
+)
+
+# The public face, as a reader of the documentation would type it.
+SIGNATURES = {
+    "im2col": "x, filter_h, filter_w, stride=1, pad=0, dilation=1",
+    "col2im": "col, input_shape, filter_h, filter_w, stride=1, pad=0, dilation=1",
+    "conv2d": "x, W, b=None, stride=1, pad=0, dilation=1, groups=1",
+    "conv2d_backward_data": "dout, W, input_shape, stride=1, pad=0, dilation=1, groups=1",
+    "conv2d_backward_weight": "x, dout, filter_shape, stride=1, pad=0, dilation=1, groups=1",
+    "max_pool2d": "x, pool_h, pool_w, stride=1, pad=0, dilation=1, ceil_mode=False",
+    "max_pool2d_backward": "dout, argmax, input_shape, pool_h, pool_w, stride=1, pad=0, dilation=1",
+    "avg_pool2d": "x, pool_h, pool_w, stride=1, pad=0, ceil_mode=False, count_include_pad=False",
+    "avg_pool2d_backward": "dout, input_shape, pool_h, pool_w, stride=1, pad=0, "
+    "count_include_pad=False",
+    "affine": "x, W, b=None",
+    "affine_backward": "x, dout, W",
+}
+
+
+def arguments_of(function):
+    """The signature without annotations."""
+    parameters = inspect.signature(function).parameters.values()
+    return ", ".join(
+        p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters
+    )
+
+
+def test_every_kernel_has_a_place_in_the_public_face():
+    assert set(_core.KERNELS) == set(SIGNATURES)
+    assert set(SIGNATURES) <= set(pyconv.__all__)
+
+
+@pytest.mark.parametrize("name", _core.KERNELS)
+def test_native_and_reference_take_the_same_documented_arguments(name):
+    assert arguments_of(getattr(pyconv, name)) == SIGNATURES[name]
+    assert arguments_of(getattr(reference, name)) == SIGNATURES[name]
+    assert inspect.signature(getattr(pyconv, name)) == inspect.signature(getattr(reference, name))
+    assert getattr(pyconv, name).__doc__.count("\n") > 5, "shapes, dtypes and errors are documented"
+
+
+def test_every_kernel_is_held_against_its_twin():
+    source = (Path(__file__).parent / "test_kernels.py").read_text(encoding="utf-8")
+    functions = {n.name for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
+    assert set(_core.KERNELS) <= functions
+
+
+def test_versions_agree():
+    assert pyconv.__version__ == _core.__version__ == pyconv.build_info()["version"]
+    assert pyconv.__version__ == importlib.metadata.version("pyconv-cpu")
+    pyproject = ROOT / "pyproject.toml"
+    if pyproject.is_file():
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        assert project["version"] == pyconv.__version__
+
+
+# The instruction sets stay apart: a function compiled for AVX must never run on a CPU without it.
+
+
+@pytest.fixture(scope="module")
+def wide_functions():
+    """Mangled names of the functions with AVX instructions: with any, with ymm, with zmm."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("this machine is not x86-64: there is no AVX to look for")
+    if shutil.which("objdump") is None:
+        pytest.skip("objdump is not here: install binutils to run this")
+    command = ["objdump", "-d", "--no-show-raw-insn", _core.__file__]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = {"any": set(), "ymm": set(), "zmm": set()}
+    function = None
+    for line in listing.splitlines():
+        if header := re.fullmatch(r"[0-9a-f]+ <(.+)>:", line):
+            function = header[1]
+        elif instruction := re.match(r"\s+[0-9a-f]+:\s+(v\w+.*)", line):
+            # every instruction of AVX and later is spelt with a leading v
+            found["any"].add(function)
+            for register in ("ymm", "zmm"):
+                if register in instruction[1]:
+                    found[register].add(function)
+    return found
+
+
+def belongs_to(isa, mangled_name):
+    """Whether this is a function of pyconv::<isa>, or a template filled in with one of its own."""
+    return f"{len(isa)}{isa}" in mangled_name
+
+
+def test_avx_instructions_stand_in_their_namespaces_alone(wide_functions):
+    assert [
+        name
+        for name in wide_functions["any"]
+        if not belongs_to("avx2", name) and not belongs_to("avx512", name)
+    ] == []
+    assert [name for name in wide_functions["zmm"] if not belongs_to("avx512", name)] == []
+
+
+@pytest.mark.parametrize(("isa", "register"), [("avx2", "ymm"), ("avx512", "zmm")])
+def test_that_check_sees_the_instructions_it_looks_for(wide_functions, isa, register):
+    """The matrix product's inner loop is there, in the widest registers, or the check is blind."""
+    found = [name for name in wide_functions[register] if belongs_to(isa, name)]
+    assert [name for name in found if "multiply_tile" in name]
+
+
+def sources(*patterns):
+    return [path for pattern in patterns for path in sorted(CSRC.rglob(pattern))]
+
+
+def includes(path):
+    return re.findall(r"^\s*#\s*include\s*([<\"][^>\"]+)", path.read_text(encoding="utf-8"), re.M)
+
+
+@needs_sources
+def test_only_the_bindings_know_python():
+    knowing = {
+        path.name
+        for path in sources("*.cpp", "*.hpp")
+        if any("pybind11" in name or "Python.h" in name for name in includes(path))
+    }
+    assert knowing == {"bindings.cpp"}
+
+
+# These declare types and nothing else: no function that a wider instruction set could replace.
+TYPES_ALONE = {"<cstdint", "<cstddef"}
+
+
+@needs_sources
+def test_sources_compiled_for_avx_include_no_function_of_the_standard_library():
+    """Such a function, emitted there, could replace the copy that runs on an older CPU."""
+    waiting = sources("kernels/*")
+    assert len(waiting) > 3
+    seen = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        for name in includes(path):
+            assert name.startswith('"') or name in TYPES_ALONE, f"{path.name} includes {name}>"
+            header = (path.parent / name[1:]).resolve()
+            if name.startswith('"') and header not in seen:
+                seen.add(header)
+                waiting.append(header)
+
+
+@needs_sources
+def test_build_asks_for_no_flag_that_ties_it_to_one_machine():
+    for path in [*sources("*.cpp", "*.hpp"), ROOT / "CMakeLists.txt", ROOT / "pyproject.toml"]:
+        text = path.read_text(encoding="utf-8")
+        for flag in ("-march=native", "-mtune=native", "-ffast-math", "-Ofast"):
+            assert flag not in text, f"{path.name} uses {flag}"
+
+
+# The compiled functions themselves: no sentence promised, but memory stays safe whatever is passed.
+
+HUGE = 2**31 - 1  # the largest size they take
+NUMBERS = st.integers(-1, 4) | st.sampled_from([HUGE + 1, 2**62, 2**63 - 1, 2**64, -(2**63)])
+REFUSALS = suppress(ValueError, TypeError, MemoryError, OverflowError)
+
+
+@st.composite
+def distorted(draw, value):
+    """Something like `value`, wrong in one way; of another kind now and then."""
+    if isinstance(value, list | tuple):
+        changed = list(value)
+        for _ in range(draw(st.integers(1, 3))):
+            changed[draw(st.integers(0, len(value) - 1))] = draw(NUMBERS)
+        return draw(st.sampled_from([changed, changed, changed, changed[:-1], None, "window", 1.5]))
+    if isinstance(value, bool | int):
+        return draw(NUMBERS | st.none())
+    shape = draw(st.lists(st.integers(0, 4), max_size=5).map(tuple) | st.just(value.shape))
+    array = np.full(shape, draw(st.integers(0, 255)), draw(st.sampled_from([value.dtype, "f8"])))
+    odd = np.frombuffer(b"\1" + value.tobytes(), value.dtype, value.size, 1).reshape(value.shape)
+    swapped, strided = value.astype(value.dtype.newbyteorder()), value.repeat(2, -1)[..., ::2]
+    others = [np.asfortranarray(array), np.flip(array), array.astype("f2"), strided, odd, swapped]
+    return draw(st.sampled_from([array, array, array, *others, array.tolist(), None]))
+
+
+WINDOW = Window(3, 2, 1, 1, 1, 1, 0, 0, 0, 0)
+
+
+def core_arguments(name):
+    """Arguments that the compiled function accepts: images (2, 4, 6, 7), so that OH = 4, OW = 6."""
+
+    def r(*shape):
+        return np.ones(shape, np.float32)
+
+    x, pooled, convolved, W, shape = (
+        r(2, 4, 6, 7),
+        r(2, 4, 4, 6),
+        r(2, 6, 4, 6),
+        r(6, 2, 3, 2),
+        (2, 4, 6, 7),
+    )
+    return {
+        "im2col": [x, WINDOW],
+        "col2im": [r(48, 24), shape, WINDOW],
+        "max_pool2d": [x, WINDOW, True],
+        "max_pool2d_backward": [pooled, pooled.astype(np.uint8), shape, WINDOW],
+        "avg_pool2d": [x, WINDOW, False, True],
+        "avg_pool2d_backward": [pooled, shape, WINDOW, True],
+        "conv2d": [x, W, r(6), WINDOW, 2],
+        "conv2d_backward_data": [convolved, W, shape, WINDOW, 2],
+        "conv2d_backward_weight": [x, convolved, W.shape, WINDOW, 2],
+        "affine": [r(5, 4), r(4, 3), r(3)],
+        "affine_backward": [r(5, 4), r(5, 3), r(4, 3)],
+    }[name]
+
+
+@pytest.mark.parametrize("name", _core.KERNELS)
+@given(data=st.data())
+@settings(max_examples=200)
+def test_compiled_functions_survive_any_arguments(name, data):
+    arguments = core_arguments(name)
+    getattr(_core, name)(*arguments)  # accepted before it is distorted
+    for _ in range(data.draw(st.integers(1, 2))):
+        index = data.draw(st.integers(0, len(arguments) - 1))
+        arguments[index] = data.draw(distorted(core_arguments(name)[index]))
+    with REFUSALS:
+        getattr(_core, name)(*arguments)
+
+
+@pytest.mark.parametrize("name", _core.KERNELS)
+@pytest.mark.parametrize("size", [1, HUGE])
+@pytest.mark.parametrize(
+    ("taps", "stride", "dilation"),
+    [(1, 1, 1), (1, HUGE, 1), (HUGE, 1, 1), (HUGE, HUGE, 1), (2, 1, HUGE)],
+)
+def test_compiled_functions_survive_products_beyond_64_bits(name, size, taps, stride, dilation):
+    arguments = core_arguments(name)
+    for index, value in enumerate(arguments):
+        if isinstance(value, Window):
+            arguments[index] = (*[taps] * 2, *[stride] * 2, *[dilation] * 2, *[HUGE] * 4)
+        elif isinstance(value, tuple):
+            arguments[index] = (2, size, size, size)
+    with REFUSALS:
+        getattr(_core, name)(*arguments)
