@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 try:
-    from . import _core
+    from ._core import __version__
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}._core":
         raise
@@ -40,13 +40,12 @@ if TYPE_CHECKING:
     from . import datasets, gradient_check, layers, networks, optimizers, weights
     from .trainer import Trainer
 
-__version__ = _core.__version__
-
 # Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
 _LAZY_MODULES = ("datasets", "gradient_check", "layers", "networks", "optimizers", "weights")
 
 __all__ = [
     "Trainer",
+    "__version__",
     "affine",
     "affine_backward",
     "avg_pool2d",

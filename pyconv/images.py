@@ -10,6 +10,8 @@ from .checks import Array
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_WANTED = "images must be uint8 in 0..255 or floats in 0..1"
+
 
 def read_images(path: Path, input_dim: tuple[int, int, int]) -> tuple[Array, list[str]]:
     """Read one image file, or an .npy file of one or more images.
@@ -44,24 +46,22 @@ def read_images(path: Path, input_dim: tuple[int, int, int]) -> tuple[Array, lis
 
 def _from_array(path: Path, input_dim: tuple[int, int, int]) -> Array:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a hostile file can make the reader raise almost anything
         raise ValueError(f"{path} is not a readable .npy file: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path} is an archive of arrays, not one array in an .npy file")
     images = array.reshape((1,) * max(4 - array.ndim, 0) + array.shape)
-    if images.ndim != 4 or images.shape[1:] != input_dim:
+    if images.ndim != 4 or images.shape[1:] != input_dim or not len(images):
         raise ValueError(
             f"{path} holds an array of shape {array.shape}, but the network takes images of shape "
             f"{input_dim} (C, H, W)"
         )
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 255
-    if images.dtype.kind != "f" or not ((images >= 0) & (images <= 1)).all():
-        raise ValueError(
-            f"{path} holds {array.dtype} from {array.min()} to {array.max()}; images must be uint8 "
-            "in 0..255 or floats in 0..1"
-        )
+    if images.dtype.kind != "f":
+        raise ValueError(f"{path} holds {array.dtype}; {_WANTED}")
+    if not ((images >= 0) & (images <= 1)).all():
+        raise ValueError(f"{path} holds numbers from {array.min()} to {array.max()}; {_WANTED}")
     return images.astype(np.float32)
 
 
@@ -78,7 +78,7 @@ def _from_picture(path: Path, input_dim: tuple[int, int, int]) -> tuple[Array, l
         raise ValueError(f"a picture has 1 or 3 channels, but the network takes {C}; give an .npy")
     try:
         with Image.open(path) as file:
-            picture = _on_white(file).convert("L" if C == 1 else "RGB")
+            picture = _on_paper(_in_8_bits(file)).convert("L" if C == 1 else "RGB")
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not a readable picture: {error}") from error
     notes = []
@@ -93,12 +93,28 @@ def _from_picture(path: Path, input_dim: tuple[int, int, int]) -> tuple[Array, l
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))[np.newaxis], notes
 
 
-def _on_white(picture: "Image") -> "Image":
-    """The picture without transparency: what shows through is white, as on paper."""
+def _in_8_bits(picture: "Image") -> "Image":
+    """The picture with 0..255 for what was 0..65535; Pillow itself would clip it to white."""
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError("its pixels are floats of an unknown range")
+    if not picture.mode.startswith("I"):
+        return picture
+    pixels = np.asarray(picture)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"its pixels run from {pixels.min()} to {pixels.max()}, not over 16 bits")
+    return Image.fromarray((pixels // 257).astype(np.uint8))
+
+
+def _on_paper(picture: "Image") -> "Image":
+    """The picture without transparency: white shows through, or black where all ink is light."""
     from PIL import Image
 
     if not picture.has_transparency_data:
         return picture
     layered = picture.convert("RGBA")
-    paper = Image.new("RGBA", layered.size, "white")
-    return Image.alpha_composite(paper, layered)
+    white, black = (Image.new("RGBA", layered.size, color) for color in ("white", "black"))
+    on_white = Image.alpha_composite(white, layered)
+    darkest = np.asarray(on_white.convert("L")).min()
+    return on_white if darkest < 128 else Image.alpha_composite(black, layered)

@@ -47,6 +47,9 @@ class Optimizer:
             has been changed then.
         """
         gradients = {name: _gradient(name, param, grads) for name, param in params.items()}
+        for remembered in self.state.values():
+            for name in remembered.keys() & params.keys():
+                _same_kind(name, params[name], "this optimizer remembers", remembered[name])
         self.steps += 1
         for name, param in params.items():
             for remembered in self.state.values():
@@ -75,14 +78,22 @@ def _gradient(name: str, param: Array, grads: Mapping[str, Array | None]) -> Arr
     grad = grads.get(name)
     if grad is None:
         raise KeyError(f"there is no gradient for parameter {name!r}, only for {sorted(grads)}")
-    if grad.shape != param.shape or grad.dtype != param.dtype:
-        raise ValueError(
-            f"parameter {name!r} is {param.dtype} {param.shape}, but its gradient is "
-            f"{grad.dtype} {grad.shape}"
-        )
+    for kind, array in (("parameter", param), ("the gradient of", grad)):
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{kind} {name!r} must be an array of floats, not {found}")
+    _same_kind(name, param, "its gradient is", grad)
     if not param.flags.writeable:
         raise ValueError(f"parameter {name!r} is read-only; an optimizer changes it in place")
     return grad
+
+
+def _same_kind(name: str, param: Array, what: str, other: Array) -> None:
+    if (other.shape, other.dtype) != (param.shape, param.dtype):
+        raise ValueError(
+            f"parameter {name!r} is {param.dtype} {param.shape}, but {what} "
+            f"{other.dtype} {other.shape}"
+        )
 
 
 class SGD(Optimizer):

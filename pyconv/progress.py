@@ -77,11 +77,11 @@ class TrainingProgress:
         if self.verbose:
             line = (
                 f"epoch {epoch}/{self.epochs}: loss {self._loss / max(self._seen, 1):.4f}, "
-                f"train accuracy {train_acc:.2%}, test accuracy {test_acc:.2%}, "
+                f"accuracy train {train_acc:.2%}, test {test_acc:.2%}, "
                 f"{speed:,.0f} images/s"
             )
             if self._bar is not None:
-                self._bar.console.print(line, highlight=False)
+                self._bar.console.print(line, highlight=False, soft_wrap=True)
             else:
                 print(line, flush=True)
         self._start_epoch()

@@ -97,6 +97,9 @@ def print_summary(network: "Sequential", input_dim: tuple[int, ...] | None = Non
             f"{row.bytes:,}",
         )
     console = Console(highlight=False)
+    # A narrow terminal may break lines, but a table squeezed into it would lose digits.
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.width = max(console.width, needed)
     console.print(f"{network.name}: {' → '.join(flow)}", soft_wrap=True)
     console.print(table)
     console.print("Multiply-adds and bytes are for one sample (N = 1), forward.", style="dim")

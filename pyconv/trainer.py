@@ -1,5 +1,6 @@
 """Training: mini-batches, evaluation after every epoch, checkpoints to go on from."""
 
+import copy
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import weights
+from . import checks, weights
 from .checks import Array, float_array
 from .layers import Dropout
 from .networks import Sequential
@@ -24,6 +25,15 @@ def cosine(progress: float) -> float:
 
 
 SCHEDULES: dict[str, Schedule] = {"constant": lambda progress: 1.0, "cosine": cosine}
+
+
+def shifted(x: Array, most: int, rng: np.random.Generator) -> Array:
+    """Images (N, C, H, W), each moved by up to `most` pixels along both axes; zeros move in."""
+    N, _, H, W = x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))
+    down, right = rng.integers(0, 2 * most + 1, size=(2, N))
+    return np.ascontiguousarray(windows[np.arange(N), :, down, right])
 
 
 class Trainer:
@@ -51,8 +61,11 @@ class Trainer:
         Show a progress bar on a terminal, or a line per epoch elsewhere.
     schedule : {"constant", "cosine"} or callable
         Factor of the learning rate, as a function of the part of the training that is done, 0 to 1.
+    shift : int
+        Move every training image by up to this many pixels up or down and left or right, anew each
+        time it is used. A few hundred images then teach what thousands would.
     rng : None, int or numpy.random.Generator
-        Seed of the order of samples.
+        Seed of the order of samples and of their shifts.
     checkpoint : str or path-like, optional
         An .npz file that is written after every epoch: weights, and what `resume` needs.
 
@@ -64,6 +77,8 @@ class Trainer:
         Loss of every step.
     train_acc_list, test_acc_list : list of float
         Accuracies after every epoch.
+    checkpoint_epoch : int or None
+        Epoch that `checkpoint` holds; None before this training has written one.
     notes : dict
         Kept in the checkpoint for whoever resumes it; must be fit for JSON.
 
@@ -87,12 +102,13 @@ class Trainer:
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
         schedule: str | Schedule = "constant",
+        shift: int = 0,
         rng: int | np.random.Generator | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.network = network
-        self.x_train, self.t_train = _samples("train", x_train, t_train)
-        self.x_test, self.t_test = _samples("test", x_test, t_test)
+        self.x_train, self.t_train = _samples("train", x_train, t_train, network)
+        self.x_test, self.t_test = _samples("test", x_test, t_test, network)
         self.epochs = whole("epochs", epochs, 1)
         self.mini_batch_size = whole("mini_batch_size", mini_batch_size, 1)
         self.optimizer = _optimizer(optimizer, optimizer_param)
@@ -102,7 +118,12 @@ class Trainer:
         self.verbose = verbose
         if isinstance(schedule, str) and schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {schedule!r}")
+        if not isinstance(schedule, str) and not callable(schedule):
+            raise TypeError(f"schedule must be a name or a function, not {schedule!r}")
         self.schedule = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
+        self.shift = whole("shift", shift)
+        if self.shift and self.x_train.ndim != 4:
+            raise ValueError(f"only images (N, C, H, W) can be shifted, not {self.x_train.shape}")
         self.rng = np.random.default_rng(rng)
         self.checkpoint = weights.npz_path(checkpoint) if checkpoint is not None else None
 
@@ -111,8 +132,9 @@ class Trainer:
         self.train_loss_list: list[float] = []
         self.train_acc_list: list[float] = []
         self.test_acc_list: list[float] = []
+        self.checkpoint_epoch: int | None = None
         self.notes: dict[str, Any] = {}
-        self._order = np.empty(0, np.intp)  # what is left of this epoch's samples
+        self._order: Array | None = None  # what is left of this epoch's samples, once it has begun
         self._progress = TrainingProgress(self.epochs, len(self.x_train), verbose=False)
 
     def train(self) -> None:
@@ -127,30 +149,37 @@ class Trainer:
             while self.epoch < self.epochs:
                 self.train_step()
 
+    @np.errstate(all="ignore")  # numbers that overflow end in the error that the docstring names
     def train_step(self) -> None:
         """Train on one mini-batch; after an epoch's last one, evaluate and write the checkpoint.
 
         Raises
         ------
         FloatingPointError
-            When the loss is no longer a finite number. The parameters are not updated then.
+            When the loss is no longer a finite number, and the parameters are not updated; or when
+            a parameter is not at the end of an epoch, and no checkpoint is written.
         """
         count = len(self.x_train)
-        if not len(self._order):
+        if self._order is None:
             self._order = self.rng.permutation(count)
-        batch, self._order = np.split(self._order, [self.mini_batch_size])
-        part_of_epoch = 1 - (len(self._order) + len(batch)) / count
-        self.optimizer.lr = self.lr * self.schedule(
-            min((self.epoch + part_of_epoch) / self.epochs, 1.0)
-        )
-        x, t = self.x_train[batch], self.t_train[batch]
-        grads = self.network.gradient(x, t)
-        loss = self.network.last_layer.loss
-        if loss is None or not math.isfinite(loss):
-            raise FloatingPointError(self._diverged(loss))
-        self.optimizer.update(self.network.params, grads)
-        self.train_loss_list.append(loss)
-        self._progress.step(self.epoch + 1, loss, self._hits(t), len(batch))
+        if len(self._order):  # else an interrupt came before this epoch's evaluation was done
+            batch, rest = np.split(self._order, [self.mini_batch_size])
+            part_of_epoch = 1 - len(self._order) / count
+            self.optimizer.lr = self.lr * self.schedule(
+                min((self.epoch + part_of_epoch) / self.epochs, 1.0)
+            )
+            x, t = self.x_train[batch], self.t_train[batch]
+            if self.shift:
+                x = shifted(x, self.shift, self.rng)
+            grads = self.network.gradient(x, t)
+            loss = self.network.last_layer.loss
+            if loss is None or not math.isfinite(loss):
+                step = len(self.train_loss_list) + 1
+                raise FloatingPointError(self._diverged(f"the loss became {loss}", step))
+            self.optimizer.update(self.network.params, grads)
+            self.train_loss_list.append(loss)
+            self._order = rest
+            self._progress.step(self.epoch + 1, loss, self._hits(t), len(batch))
         if not len(self._order):
             self._finish_epoch()
 
@@ -162,23 +191,28 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         speed = self._progress.speed()  # of the training alone, without the evaluation
+        for name, param in self.network.params.items():
+            if not np.isfinite(param).all():  # not to be written over a good checkpoint
+                step = len(self.train_loss_list)
+                raise FloatingPointError(self._diverged(f"{name} ceased to be finite", step))
         first = slice(self.evaluate_sample_num_per_epoch)
         train_acc = self.network.accuracy(self.x_train[first], self.t_train[first])
         test_acc = self.network.accuracy(self.x_test[first], self.t_test[first])
         self.train_acc_list.append(train_acc)
         self.test_acc_list.append(test_acc)
         self.epoch += 1
+        self._order = None
         if self.checkpoint is not None:
             self.save(self.checkpoint)
+            self.checkpoint_epoch = self.epoch
         self._progress.epoch(self.epoch, train_acc, test_acc, speed)
 
-    def _diverged(self, loss: float | None) -> str:
-        step = len(self.train_loss_list) + 1
+    def _diverged(self, what: str, step: int) -> str:
         kept = "there is no checkpoint"
-        if self.checkpoint is not None and self.epoch:
-            kept = f"the checkpoint {self.checkpoint} still holds epoch {self.epoch}"
+        if self.checkpoint_epoch is not None:
+            kept = f"the checkpoint {self.checkpoint} still holds epoch {self.checkpoint_epoch}"
         return (
-            f"the loss became {loss} in step {step} (epoch {self.epoch + 1}) with learning rate "
+            f"{what} in step {step} (epoch {self.epoch + 1}) with learning rate "
             f"{self.optimizer.lr:g}: training has stopped, {kept}. Try a smaller learning rate."
         )
 
@@ -192,12 +226,14 @@ class Trainer:
             "epoch": self.epoch,
             "mini_batch_size": self.mini_batch_size,
             "samples": len(self.x_train),
+            "shift": self.shift,
             "optimizer": type(self.optimizer).__name__,
             "optimizer_settings": {**self.optimizer.settings(), "lr": self.lr},
             "optimizer_steps": self.optimizer.steps,
             "train_acc_list": self.train_acc_list,
             "test_acc_list": self.test_acc_list,
             "random": [rng.bit_generator.state for rng in self._random_generators()],
+            "order": None if self._order is None else self._order.tolist(),
             "notes": self.notes,
         }
         arrays = {"train_loss_list": np.array(self.train_loss_list)}
@@ -222,6 +258,7 @@ class Trainer:
             "optimizer_settings": {**self.optimizer.settings(), "lr": self.lr},
             "mini_batch_size": self.mini_batch_size,
             "samples": len(self.x_train),
+            "shift": self.shift,
         }
         for name, value in ours.items():
             if training.get(name) != value:
@@ -229,34 +266,59 @@ class Trainer:
                     f"{path} comes from a training with {name} {training.get(name)!r}, "
                     f"not {value!r}"
                 )
+        loaded = weights.load_like(self.network, path)
         try:
+            epoch, steps = (whole(name, training[name]) for name in ("epoch", "optimizer_steps"))
+            params = self.network.params if steps else {}  # before the first step there is no state
             state = {
-                quantity: {
-                    name: np.require(arrays[f"{quantity}.{name}"], param.dtype).reshape(param.shape)
-                    for name, param in self.network.params.items()
-                }
+                quantity: {n: _like(p, arrays[f"{quantity}.{n}"]) for n, p in params.items()}
                 for quantity in self.optimizer.quantities
             }
-            epoch, steps = int(training["epoch"]), int(training["optimizer_steps"])
-            losses = [float(loss) for loss in arrays["train_loss_list"]]
-            train_acc = [float(accuracy) for accuracy in training["train_acc_list"]]
-            test_acc = [float(accuracy) for accuracy in training["test_acc_list"]]
-            randoms = list(zip(self._random_generators(), training["random"], strict=True))
+            losses = _like(np.empty(len(arrays["train_loss_list"])), arrays["train_loss_list"])
+            train_acc = _accuracies(training["train_acc_list"], epoch)
+            test_acc = _accuracies(training["test_acc_list"], epoch)
+            order = _order(training["order"], len(self.x_train))
             notes = dict(training["notes"])
-            for _, random_state in randoms:  # tried out on generators that nobody else has
-                np.random.default_rng(0).bit_generator.state = random_state
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: its training state is incomplete") from error
-        weights.load_into(self.network, path)
+            randoms = list(zip(self._random_generators(), training["random"], strict=True))
+            for generator, random_state in randoms:  # tried out on one that nobody else has
+                copy.deepcopy(generator).bit_generator.state = random_state
+        except Exception as error:  # the training state is a stranger's text
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{path} is damaged: its training state is wrong: {reason}") from error
+        weights.copy_arrays(loaded, self.network)
         for generator, random_state in randoms:
             generator.bit_generator.state = random_state
         self.optimizer.state, self.optimizer.steps = state, steps
-        self.epoch, self.train_loss_list, self.notes = epoch, losses, notes
+        self.epoch, self.train_loss_list, self.notes = epoch, losses.tolist(), notes
         self.train_acc_list, self.test_acc_list = train_acc, test_acc
-        self._order = np.empty(0, np.intp)
+        self._order = order
+        if self.checkpoint and self.checkpoint.exists() and self.checkpoint.samefile(path):
+            self.checkpoint_epoch = epoch
 
 
-def _samples(kind: str, x: Array, t: Array) -> tuple[Array, Array]:
+def _like(array: Array, found: Array) -> Array:
+    checks.same_shape("an array", found.shape, array.shape, "what it belongs to")
+    checks.same_dtype(found=found, wanted=array)
+    return found
+
+
+def _accuracies(found: list[float], epochs: int) -> list[float]:
+    if len(found) != epochs or not all(isinstance(a, float) and 0 <= a <= 1 for a in found):
+        raise ValueError(f"{found!r} are not the accuracies of {epochs} epochs")
+    return list(found)
+
+
+def _order(found: list[int] | None, samples: int) -> Array | None:
+    if found is None:
+        return None
+    if len(set(found)) != len(found) or not set(found) <= set(range(samples)):
+        raise ValueError(
+            f"the order of samples names one twice, or one that is not among {samples}"
+        )
+    return np.array(found, np.intp)
+
+
+def _samples(kind: str, x: Array, t: Array, network: Sequential) -> tuple[Array, Array]:
     x = float_array(f"x_{kind}", x)
     if not isinstance(t, np.ndarray):
         raise TypeError(f"t_{kind} must be a NumPy array of labels, not {type(t).__name__}")
@@ -266,6 +328,11 @@ def _samples(kind: str, x: Array, t: Array) -> tuple[Array, Array]:
         raise ValueError(
             f"x_{kind} of shape {x.shape} holds {len(x)} samples, but t_{kind} has shape {t.shape}"
         )
+    scores = network.predict(x[:1])  # refuses what does not fit here and not after an epoch
+    if t.ndim == 1:
+        checks.labels(t, scores.shape[-1], len(x), f"t_{kind}")
+    else:
+        checks.same_shape(f"t_{kind}", t.shape, (len(x), scores.shape[-1]), "one-hot rows")
     return x, t
 
 

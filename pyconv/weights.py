@@ -44,21 +44,24 @@ def save(
     Raises
     ------
     ValueError
-        When `path` does not end in .npz.
+        When `path` does not end in .npz, or an array holds Python objects.
     OSError
         When the file cannot be written; what was there is still there.
     """
     target = npz_path(path)
     arrays: dict[str, Array] = {
-        "description": np.array(json.dumps(describe(network))),
+        "description": np.array(_text(describe(network))),
         **network.params,
         **network.buffers,
     }
     if training is not None:
-        arrays["training"] = np.array(json.dumps(training))
+        arrays["training"] = np.array(_text(training))
         arrays.update({f"training.{k}": a for k, a in (training_arrays or {}).items()})
+    objects = [name for name, array in arrays.items() if array.dtype.hasobject]
+    if objects:
+        raise ValueError(f"{objects} hold Python objects, which only pickle could store")
     with replacing(target) as part, part.open("xb") as file:
-        np.savez(file, allow_pickle=False, **cast(dict[str, Any], arrays))
+        np.savez(file, **cast(dict[str, Any], arrays))
         file.flush()
         os.fsync(file.fileno())  # on the disk before it takes the old file's name
 
@@ -87,12 +90,27 @@ def load_into(network: Sequential, path: StrPath) -> None:
         When the file is damaged, was not written by `save`, or describes another network. The
         network has not changed then.
     """
-    description, arrays = _read(path)
-    loaded = _build(description, arrays, path)
-    # Compared as the JSON that a file holds, which knows no difference between tuple and list.
-    ours, theirs = (
-        [json.dumps(layer) for layer in describe(n)["layers"]] for n in (network, loaded)
-    )
+    copy_arrays(load_like(network, path), network)
+
+
+def copy_arrays(source: Sequential, target: Sequential) -> None:
+    """Copy parameters and buffers into a network of the same layers."""
+    for name, array in source.params.items():
+        target.params[name] = array
+    for name, array in source.buffers.items():
+        target.buffers[name] = array
+
+
+def load_like(network: Sequential, path: StrPath) -> Sequential:
+    """Read a file as `load` does, but refuse another network than the given one.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_into`.
+    """
+    loaded = load(path)
+    ours, theirs = ([_text(layer) for layer in describe(n)["layers"]] for n in (network, loaded))
     if ours != theirs:
         place = next(
             (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None
@@ -109,12 +127,7 @@ def load_into(network: Sequential, path: StrPath) -> None:
             f"{path} holds {loaded.dtype} weights, but this network is {network.dtype}; make it "
             f"with dtype=np.{loaded.dtype}"
         )
-    for ours_by_name, theirs_by_name in (
-        (network.params, loaded.params),
-        (network.buffers, loaded.buffers),
-    ):
-        for name, array in ours_by_name.items():
-            array[...] = theirs_by_name[name]
+    return loaded
 
 
 def load_training(path: StrPath) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -167,13 +180,16 @@ def _read(path: StrPath) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
         with zipfile.ZipFile(path) as archive:
             # Stored members are no longer than the file: no header can make us read more.
-            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+            members = archive.infolist()
+            if any(info.compress_type != zipfile.ZIP_STORED for info in members):
                 raise ValueError("it is compressed, which save() never does")
+            if sum(info.file_size for info in members) > os.path.getsize(path):
+                raise ValueError("what it says it holds is larger than the file")
             damaged = archive.testzip()
             if damaged:
                 raise ValueError(f"the checksum of {damaged} is wrong")
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: _native(name, file[name]) for name in file.files}
     except Exception as error:  # a hostile file can make the readers raise almost anything
         raise ValueError(f"{path} is not a readable weight file: {error}") from error
     if "description" not in arrays:
@@ -185,6 +201,24 @@ def _read(path: StrPath) -> tuple[dict[str, Any], dict[str, Array]]:
             f"{description.get('version')!r}; this pyconv reads {FORMAT!r} version {VERSION}"
         )
     return description, arrays
+
+
+def _native(name: str, member: object) -> Array:
+    """An array in this machine's byte order."""
+    if not isinstance(member, np.ndarray):  # NumPy hands out what is no .npy member as bytes
+        raise ValueError(f"{name} is no array")
+    return member.astype(member.dtype.newbyteorder("="), copy=False)
+
+
+def _text(value: object) -> str:
+    """JSON, with NumPy's numbers and arrays as Python's."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 
 def _json(path: StrPath, text: Array, name: str) -> dict[str, Any]:
@@ -202,16 +236,19 @@ def _build(description: dict[str, Any], arrays: dict[str, Array], path: StrPath)
     try:
         built, number = [], 0
         for layer in description["layers"]:
-            if layer["type"] not in layers.__all__:
+            if layer["type"] not in layers.__all__ or layer["type"] == "Layer":
                 raise ValueError(f"it has no layer called {layer['type']!r}")
             kind = getattr(layers, layer["type"])
             number += bool(layer["arrays"])
             given = {name: arrays[f"{name}{number}"] for name in layer["arrays"]}
             built.append(kind(**given, **layer["settings"]))
         input_dim = description["input_dim"]
-        return Sequential(
+        network = Sequential(
             built, tuple(input_dim) if input_dim is not None else None, str(description["name"])
         )
+        if json.loads(_text(describe(network))) != description:
+            raise ValueError("the description differs from what pyconv writes of such a network")
     except Exception as error:  # the description is a stranger's text
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} does not describe a network that works: {reason}") from error
+    return network

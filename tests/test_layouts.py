@@ -15,25 +15,25 @@ def backend(request):
 
 
 def calls(N=2, dtype="float32"):
-    """Positional arguments of one call of every function; images (N, 4, 6, 7), window 3×2."""
+    """Positional arguments of one call of every function: a 3×2 window over images (N, 4, 6, 7)."""
     rng = np.random.default_rng(1)
 
     def r(*shape):
         return rng.normal(size=shape).astype(dtype)
 
-    x, W, shape = r(N, 4, 6, 7), r(6, 2, 3, 2), (N, 4, 6, 7)
-    pooled, convolved = r(N, 4, 4, 6), r(N, 6, 4, 6)
-    argmax = rng.integers(0, 6, pooled.shape, dtype=np.uint8)
+    shape, window, conv = (N, 4, 6, 7), (3, 2, 1, "same"), (1, "same", 1, 2)
+    x, W, convolved = r(*shape), r(6, 2, 3, 2), r(N, 6, 6, 7)
+    argmax = rng.integers(0, 6, shape, dtype=np.uint8)
     return {
-        "im2col": (x, 3, 2),
-        "col2im": (r(N * 24, 24), shape, 3, 2),
-        "conv2d": (x, W, r(6), 1, 0, 1, 2),
-        "conv2d_backward_data": (convolved, W, shape, 1, 0, 1, 2),
-        "conv2d_backward_weight": (x, convolved, W.shape, 1, 0, 1, 2),
-        "max_pool2d": (x, 3, 2),
-        "max_pool2d_backward": (pooled, argmax, shape, 3, 2),
-        "avg_pool2d": (x, 3, 2),
-        "avg_pool2d_backward": (pooled, shape, 3, 2),
+        "im2col": (x, *window),
+        "col2im": (r(N * 42, 24), shape, *window),
+        "conv2d": (x, W, r(6), *conv),
+        "conv2d_backward_data": (convolved, W, shape, *conv),
+        "conv2d_backward_weight": (x, convolved, W.shape, *conv),
+        "max_pool2d": (x, *window),
+        "max_pool2d_backward": (r(*shape), argmax, shape, *window),
+        "avg_pool2d": (x, *window),
+        "avg_pool2d_backward": (r(*shape), shape, *window),
         "affine": (r(N, 4), r(4, 3), r(3)),
         "affine_backward": (r(N, 4), r(N, 3), r(4, 3)),
     }
@@ -268,6 +268,7 @@ def test_indices_count_beyond_2_to_the_31(name):
         pytest.skip("this system does not promise 9.1 GB of memory that is never used")
     x[0, 0, -1, -1] = 7  # element 17 * 2^27 - 1 > 2^31
     window = (np.ones((1, 1, 1, 1), np.float32),) if name == "conv2d" else (1, 1)
-    corners = getattr(pyconv, name)(x, *window, stride=(16, 2**27 - 1))
+    with pyconv.use_backend("native"):  # the reference pads a copy, which would take it all
+        corners = getattr(pyconv, name)(x, *window, stride=(16, 2**27 - 1))
     corners = corners[0] if isinstance(corners, tuple) else corners
     assert corners.ravel().tolist() == [0, 0, 0, 7]

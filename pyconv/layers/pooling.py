@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .. import ops
+from .. import checks, ops
 from ..checks import Array
 from ..window import Padding, PerAxis, explicit, make_window, per_axis
 from .base import Layer, gradient_like, image_shape
@@ -53,6 +53,9 @@ class Pooling(Layer):
             raise ValueError(f"average pooling has no dilation, but dilation is {dilation}")
         if mode == "max" and count_include_pad:
             raise ValueError("count_include_pad is for average pooling: a maximum counts nothing")
+
+        checks.flag("ceil_mode", ceil_mode)
+        checks.flag("count_include_pad", count_include_pad)
 
         self.pool_h, self.pool_w = pool_h, pool_w
         self.stride, self.pad, self.dilation = stride, pad, dilation

@@ -30,7 +30,7 @@ class Dropout(Layer):
     def __init__(
         self, dropout_ratio: float = 0.5, rng: int | np.random.Generator | None = None
     ) -> None:
-        if not isinstance(dropout_ratio, float | int) or not 0 <= dropout_ratio < 1:
+        if not isinstance(dropout_ratio, float | int | np.floating) or not 0 <= dropout_ratio < 1:
             raise ValueError(f"dropout_ratio must be at least 0 and below 1, not {dropout_ratio!r}")
         self.dropout_ratio = float(dropout_ratio)
         self.rng = np.random.default_rng(rng)
@@ -106,7 +106,7 @@ class BatchNormalization(Layer):
         for name, value in others.items():
             checks.same_shape(name, checks.array(name, value, "(D,)").shape, scale.shape, "gamma")
         checks.same_dtype(gamma=scale, **others)
-        if not isinstance(momentum, float | int) or not 0 <= momentum <= 1:
+        if not isinstance(momentum, float | int | np.floating) or not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be between 0 and 1, not {momentum!r}")
         if per not in ("channel", "activation"):
             raise ValueError(f"per must be 'channel' or 'activation', not {per!r}")

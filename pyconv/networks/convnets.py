@@ -136,6 +136,10 @@ class _Builder:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
+        if weight_init_std is not None and not 0 <= weight_init_std < math.inf:
+            raise ValueError(
+                f"weight_init_std must be at least 0 and finite, not {weight_init_std}"
+            )
         self.rng, self.std = rng, weight_init_std
         self.shape = self.input_dim
         self.layers: list[Layer] = []

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -11,25 +11,44 @@ import numpy.typing as npt
 from .. import checks
 from ..checks import Array
 from ..layers import Convolution, Dropout, Layer, SoftmaxWithLoss
+from ..layers.loss import one_hot
 from ..window import whole
 
 
-class Arrays(dict[str, Array]):
+class Arrays(MutableMapping[str, Array]):
     """The arrays of a network's layers by name. They stay the layers' own.
 
-    `params["W1"] = values` writes into the layer's array: a new array in its place would be one
-    that the layer knows nothing of.
+    `params["W1"] = values` and `params.update(...)` write into the layers' arrays: a new array in
+    the place of one would be an array that the layer knows nothing of.
     """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
 
     def alias(self, name: str, array: Array) -> None:
         """Enter a layer's array."""
-        super().__setitem__(name, array)
+        self._arrays[name] = array
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
 
     def __setitem__(self, name: str, values: Array) -> None:
         array = self[name]
         checks.same_shape(name, np.shape(values), array.shape, "the layer's array")
         checks.same_dtype(**{name: array, "the new array": np.asarray(values)})
         array[...] = values
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"{name} is an array of the network's layers and cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        return f"Arrays({', '.join(f'{name}={array.shape}' for name, array in self.items())})"
 
 
 class Sequential:
@@ -96,13 +115,14 @@ class Sequential:
             first.need_dx = False  # nobody asks for the gradient of the images
         self.input_dim: tuple[int, ...] | None = None
         if input_dim is not None:
-            self.input_dim = tuple(whole("input_dim", size, 1) for size in input_dim)
+            self.input_dim = _sample_shape(input_dim)
             self.output_shapes()
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the parameters; float32 where there are none."""
-        return next((p.dtype for p in self.params.values()), np.dtype(np.float32))
+        found = next((p.dtype for p in self.params.values()), np.dtype(np.float32))
+        return found.newbyteorder("=")
 
     def predict(self, x: Array, train_flg: bool = False) -> Array:
         """Scores (N, classes) of a batch (N, ...), before the softmax.
@@ -148,12 +168,11 @@ class Sequential:
         batch_size = whole("batch_size", batch_size, 1)
         if not len(x):
             raise ValueError("the accuracy over no samples is not defined: x is empty")
-        labels = t.argmax(axis=1) if isinstance(t, np.ndarray) and t.ndim == 2 else t
         hits = 0
         for start in range(0, len(x), batch_size):
             scores = self.predict(x[start : start + batch_size])
             if start == 0:
-                labels = checks.labels(labels, scores.shape[1], len(x))
+                labels = one_hot(t, scores.shape[1], len(x), scores.dtype).argmax(axis=1)
             hits += int((scores.argmax(axis=1) == labels[start : start + batch_size]).sum())
         return hits / len(x)
 
@@ -173,11 +192,13 @@ class Sequential:
         for name, param in self.params.items():
             for index in np.ndindex(param.shape):
                 original = param[index]
-                param[index] = original + h
-                above = self.loss(x, t)
-                param[index] = original - h
-                below = self.loss(x, t)
-                param[index] = original
+                try:
+                    param[index] = original + h
+                    above = self.loss(x, t)
+                    param[index] = original - h
+                    below = self.loss(x, t)
+                finally:  # also when the batch does not fit
+                    param[index] = original
                 grads[name][index] = (above - below) / (2 * h)
         return grads
 
@@ -192,6 +213,7 @@ class Sequential:
         shape = input_dim if input_dim is not None else self.input_dim
         if shape is None:
             raise ValueError("give input_dim, the shape of one sample, e.g. (1, 28, 28)")
+        shape = _sample_shape(shape)
         shapes = {}
         for name, layer in self.layers.items():
             try:
@@ -237,12 +259,22 @@ class Sequential:
         wanted = np.dtype(dtype)
         if wanted not in (np.float32, np.float64):
             raise TypeError(f"networks compute in float32 or float64, not {wanted}")
-        layers = []
+        layers, copied = [], dict[int, Any]()  # layers that share a generator do so in the copy
         for layer in self.layers.values():
             twin = copy.copy(layer)
             for name, array in layer.arrays().items():
                 setattr(twin, name, array.astype(wanted))
             if isinstance(twin, Dropout):
-                twin.rng = copy.deepcopy(twin.rng)
+                twin.rng = copy.deepcopy(twin.rng, copied)
             layers.append(twin)
         return Sequential(layers, self.input_dim, self.name)
+
+
+def _sample_shape(input_dim: object) -> tuple[int, ...]:
+    """The shape of one sample, checked."""
+    if not isinstance(input_dim, tuple | list) or not input_dim:
+        raise ValueError(
+            f"input_dim must be the shape of one sample, e.g. (1, 28, 28) or (64,), "
+            f"not {input_dim!r}"
+        )
+    return tuple(whole("input_dim", size, 1) for size in input_dim)
