@@ -14,8 +14,7 @@ import typer
 from . import datasets, weights
 from .checks import Array
 from .images import read_images
-from .networks import DeepConvNet, SimpleConvNet
-from .summary import print_summary
+from .networks import DeepConvNet, Sequential, SimpleConvNet
 from .trainer import Trainer
 
 app = typer.Typer(
@@ -155,7 +154,7 @@ def train(
         typer.echo(f"going on with {resume} after epoch {trainer.epoch}")
     trainer.notes = asdict(recipe)
 
-    print_summary(model)
+    model.summary()
     typer.echo(f"{recipe.data}: {len(x_train):,} images to train on, {len(x_test):,} to test on")
     done = trainer.epoch
     if done >= trainer.epochs:
@@ -213,7 +212,7 @@ def _refuse_to_overwrite_others(target: Path) -> None:
         )
     if target.exists():
         try:
-            weights.load(target)
+            Sequential.load(target)
         except ValueError as error:
             raise ValueError(
                 f"will not overwrite {target}, which is no weight file: {error}"
@@ -247,7 +246,7 @@ def predict(
     from rich.console import Console
     from rich.table import Table
 
-    model = weights.load(weight_file)
+    model = Sequential.load(weight_file)
     if model.input_dim is None or len(model.input_dim) != 3:
         raise ValueError(f"{weight_file} does not say what images (C, H, W) its network takes")
     C, H, W = model.input_dim
@@ -293,7 +292,8 @@ def summary(
     network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
 ) -> None:
     """Show how the shape of the data changes from layer to layer, and what each layer costs."""
-    print_summary(NETWORKS[network]() if weight_file is None else weights.load(weight_file))
+    model = NETWORKS[network]() if weight_file is None else Sequential.load(weight_file)
+    model.summary()
 
 
 def main() -> None:

@@ -1,10 +1,6 @@
 """How the shape of the data changes from layer to layer, and what each layer costs."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .networks import Sequential
 
 
 @dataclass(frozen=True)
@@ -31,46 +27,17 @@ class Row:
     bytes: int
 
 
-def summary_rows(network: "Sequential", input_dim: tuple[int, ...] | None = None) -> list[Row]:
-    """A row for the input, each layer, and the softmax at the end; no data needed.
-
-    Raises
-    ------
-    ValueError
-        When the shape of the input is not known, or a layer does not fit it.
-    """
-    shapes = network.output_shapes(input_dim)
-    shape = tuple(input_dim or network.input_dim or ())
-    size = network.dtype.itemsize
-    rows = [Row("Input", shape, 0, 0, _count(shape) * size)]
-    for name, layer in network.layers.items():
-        parameters = sum(getattr(layer, attribute).size for attribute in layer.parameters)
-        multiply_adds = layer.multiply_adds(shape)
-        shape = shapes[name]
-        rows.append(Row(name, shape, parameters, multiply_adds, _count(shape) * size))
-    rows.append(Row("Softmax", shape, 0, 0, _count(shape) * size))
-    return rows
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
-
-
 def shape_text(shape: tuple[int, ...]) -> str:
     """A batch of samples of this shape, as the deck writes it: (N,30,24,24)."""
     return f"(N,{','.join(map(str, shape))})"
 
 
-def print_summary(network: "Sequential", input_dim: tuple[int, ...] | None = None) -> None:
-    """Print the shape flow and a table of the layers to standard output."""
+def print_summary(name: str, rows: list[Row]) -> None:
+    """Print the shape flow of a network and a table of its layers to standard output."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    rows = summary_rows(network, input_dim)
     flow: list[str] = []
     for row in rows:
         if not flow or flow[-1] != shape_text(row.shape):
@@ -100,6 +67,6 @@ def print_summary(network: "Sequential", input_dim: tuple[int, ...] | None = Non
     # A narrow terminal may break lines, but a table squeezed into it would lose digits.
     needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.width = max(console.width, needed)
-    console.print(f"{network.name}: {' → '.join(flow)}", soft_wrap=True)
+    console.print(f"{name}: {' → '.join(flow)}", soft_wrap=True)
     console.print(table)
     console.print("Multiply-adds and bytes are for one sample (N = 1), forward.", style="dim")

@@ -239,7 +239,8 @@ class Trainer:
         arrays = {"train_loss_list": np.array(self.train_loss_list)}
         for quantity, by_parameter in self.optimizer.state.items():
             arrays |= {f"{quantity}.{name}": array for name, array in by_parameter.items()}
-        weights.save(path, self.network, training, arrays)
+        net = self.network
+        weights.write(path, net.describe(), {**net.params, **net.buffers}, training, arrays)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint: the rest of the training is as if it had never stopped.
@@ -266,7 +267,7 @@ class Trainer:
                     f"{path} comes from a training with {name} {training.get(name)!r}, "
                     f"not {value!r}"
                 )
-        loaded = weights.load_like(self.network, path)
+        loaded = self.network.load_twin(path)
         try:
             epoch, steps = (whole(name, training[name]) for name in ("epoch", "optimizer_steps"))
             params = self.network.params if steps else {}  # before the first step there is no state
@@ -285,7 +286,7 @@ class Trainer:
         except Exception as error:  # the training state is a stranger's text
             reason = f"{type(error).__name__}: {error}"
             raise ValueError(f"{path} is damaged: its training state is wrong: {reason}") from error
-        weights.copy_arrays(loaded, self.network)
+        self.network.copy_params(loaded)
         for generator, random_state in randoms:
             generator.bit_generator.state = random_state
         self.optimizer.state, self.optimizer.steps = state, steps

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pyconv import Trainer, cli, datasets, weights
-from pyconv.networks import SimpleConvNet
+from pyconv.networks import Sequential, SimpleConvNet
 
 COMMAND = Path(sys.executable).with_name("pyconv")
 FILES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
@@ -94,7 +94,7 @@ def test_training_on_digits_ends_with_weights_and_two_pictures(folder):
     for name in ("weights-curves.png", "weights-filters.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     (_, _), (x, t) = datasets.load_digits()
-    accuracy = weights.load(folder / "weights.npz").accuracy(x, t)
+    accuracy = Sequential.load(folder / "weights.npz").accuracy(x, t)
     assert lines[-3] == f"test accuracy {accuracy:.2%}"
 
 
@@ -128,7 +128,7 @@ def test_every_option_reaches_the_training(folder, optimizer):
 def test_the_deep_network_trains_the_same_from_the_same_seed(folder):
     def params(out, seed):
         train(folder, out, "--network", "deep", "--seed", seed)
-        network = weights.load(folder / out)
+        network = Sequential.load(folder / out)
         assert network.name == "DeepConvNet"
         return b"".join(array.tobytes() for array in network.params.values())
 
@@ -208,7 +208,7 @@ LONG = f"three-{'long-' * 20}.npy"  # longer than a terminal is wide
 
 @pytest.mark.parametrize("kind", ["npy", "png"])
 def test_predict_prints_the_networks_probabilities(folder, trained, kind):
-    network, x = weights.load(folder / "w.npz"), read(folder)[1][0][:3]
+    network, x = Sequential.load(folder / "w.npz"), read(folder)[1][0][:3]
     if kind == "npy":
         np.save(folder / LONG, x)
         names = [f"{LONG}[0]", f"{LONG}[1]", f"{LONG}[2]"]
@@ -314,7 +314,7 @@ def useless(folder):
     (folder / "text.npz").write_text("a text")
     np.save(folder / "wrong.npy", np.zeros((9, 9)))
     network, (train_set, test_set) = SimpleConvNet((1, 8, 8), rng=0), read(folder)
-    weights.save(folder / "plain.npz", network)
+    network.save_params(folder / "plain.npz")
     Trainer(network, *train_set, *test_set).save(folder / "api.npz")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pyconv import Trainer, weights
+from pyconv import Trainer
 from pyconv.datasets import load_digits
 from pyconv.layers import Affine, BatchNormalization, Convolution, Relu
 from pyconv.networks import DeepConvNet, Sequential, SimpleConvNet
@@ -269,7 +269,7 @@ def test_resume_refuses_another_training(stopped, changes, says):
 
 
 def test_resume_refuses_weights_alone(tmp_path):
-    weights.save(tmp_path / "w.npz", simple(0))
+    simple(0).save_params(tmp_path / "w.npz")
     assert_refused(trainer(), tmp_path / "w.npz", "holds weights alone")
 
 

@@ -1,54 +1,21 @@
 """A network of layers one after another: what every network here is."""
 
 import copy
-import os
-from collections.abc import Iterable, Iterator, MutableMapping
+import json
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import checks
+from .. import checks, layers, weights
 from ..checks import Array
 from ..layers import Convolution, Dropout, Layer, SoftmaxWithLoss
 from ..layers.loss import one_hot
+from ..summary import Row, print_summary
 from ..window import whole
-
-
-class Arrays(MutableMapping[str, Array]):
-    """The arrays of a network's layers by name. They stay the layers' own.
-
-    `params["W1"] = values` and `params.update(...)` write into the layers' arrays: a new array in
-    the place of one would be an array that the layer knows nothing of.
-    """
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, Array] = {}
-
-    def alias(self, name: str, array: Array) -> None:
-        """Enter a layer's array."""
-        self._arrays[name] = array
-
-    def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
-
-    def __setitem__(self, name: str, values: Array) -> None:
-        array = self[name]
-        checks.same_shape(name, np.shape(values), array.shape, "the layer's array")
-        checks.same_dtype(**{name: array, "the new array": np.asarray(values)})
-        array[...] = values
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError(f"{name} is an array of the network's layers and cannot be removed")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __repr__(self) -> str:
-        return f"Arrays({', '.join(f'{name}={array.shape}' for name, array in self.items())})"
+from .arrays import Arrays
 
 
 class Sequential:
@@ -223,6 +190,26 @@ class Sequential:
             shapes[name] = shape
         return shapes
 
+    def summary_rows(self, input_dim: tuple[int, ...] | None = None) -> list[Row]:
+        """A row for the input, for each layer, and for the softmax at the end; no data needed.
+
+        Raises
+        ------
+        ValueError
+            As `output_shapes`.
+        """
+        shapes = self.output_shapes(input_dim)
+        shape = tuple(input_dim or self.input_dim or ())
+        size = self.dtype.itemsize
+        rows = [Row("Input", shape, 0, 0, math.prod(shape) * size)]
+        for name, layer in self.layers.items():
+            parameters = sum(getattr(layer, attribute).size for attribute in layer.parameters)
+            multiply_adds = layer.multiply_adds(shape)
+            shape = shapes[name]
+            rows.append(Row(name, shape, parameters, multiply_adds, math.prod(shape) * size))
+        rows.append(Row("Softmax", shape, 0, 0, math.prod(shape) * size))
+        return rows
+
     def summary(self, input_dim: tuple[int, ...] | None = None) -> None:
         """Print how the shape of the data changes from layer to layer, and what each layer costs.
 
@@ -231,17 +218,38 @@ class Sequential:
         input_dim : (C, H, W), optional
             Shape of one sample, where the network was not made with one.
         """
-        from ..summary import print_summary
+        print_summary(self.name, self.summary_rows(input_dim))
 
-        print_summary(self, input_dim)
+    def describe(self) -> dict[str, Any]:
+        """What a weight file says of the network beside its arrays, as JSON can hold it."""
+        description = {
+            "name": self.name,
+            "input_dim": self.input_dim,
+            "layers": [
+                {
+                    "type": type(layer).__name__,
+                    "settings": layer.settings(),
+                    "arrays": {name: array.shape for name, array in layer.arrays().items()},
+                }
+                for layer in self.layers.values()
+            ],
+        }
+        plain: dict[str, Any] = json.loads(weights.as_json(description))
+        return plain
 
-    def save_params(self, file_name: str | os.PathLike[str] = "params.npz") -> None:
-        """Write parameters and the network's description to an .npz file, all or nothing."""
-        from .. import weights
+    def save_params(self, file_name: weights.StrPath = "params.npz") -> None:
+        """Write parameters and the network's description to an .npz file, all or nothing.
 
-        weights.save(file_name, self)
+        Raises
+        ------
+        ValueError
+            When the name does not end in .npz.
+        OSError
+            When the file cannot be written; what was there is still there.
+        """
+        weights.write(file_name, self.describe(), {**self.params, **self.buffers})
 
-    def load_params(self, file_name: str | os.PathLike[str] = "params.npz") -> None:
+    def load_params(self, file_name: weights.StrPath = "params.npz") -> None:
         """Read parameters from a file that a network of the same layers saved.
 
         Raises
@@ -250,24 +258,76 @@ class Sequential:
             When there is no such file, it is damaged, or it is another network's. The parameters
             have not changed then.
         """
-        from .. import weights
+        self.copy_params(self.load_twin(file_name))
 
-        weights.load_into(self, file_name)
+    def copy_params(self, twin: "Sequential") -> None:
+        """Copy parameters and buffers from a network of the same layers."""
+        self.params.update(twin.params)
+        self.buffers.update(twin.buffers)
+
+    def load_twin(self, file_name: weights.StrPath) -> "Sequential":
+        """Load the network of a file, but refuse one that is not of the same layers and dtype.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As `load_params`.
+        """
+        loaded = Sequential.load(file_name)
+        ours, theirs = self.describe()["layers"], loaded.describe()["layers"]
+        pairs = enumerate(zip(ours, theirs, strict=False))
+        place = next((i for i, (a, b) in pairs if a != b), None)
+        difference = None
+        if place is not None:
+            name, here = list(self.layers.items())[place]
+            there = list(loaded.layers.values())[place]
+            difference = f"layer {name} is {here!r} here, but {there!r} there"
+        elif len(ours) != len(theirs):
+            difference = f"it has {len(theirs)} layers, this one {len(ours)}"
+        if difference is not None:
+            raise ValueError(f"{file_name} holds the weights of another network: {difference}")
+        if loaded.dtype != self.dtype:
+            raise ValueError(
+                f"{file_name} holds {loaded.dtype} weights, but this network is {self.dtype}; make "
+                f"it with dtype=np.{loaded.dtype}"
+            )
+        return loaded
+
+    @staticmethod
+    def load(file_name: weights.StrPath) -> "Sequential":
+        """Make the network that a weight file describes, with the file's arrays.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When the file is damaged, or holds no network that `save_params` could have written.
+        """
+        description, arrays = weights.read(file_name)
+        try:
+            network = _build(description, arrays)
+        except Exception as error:  # the description is a stranger's text
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"{file_name} does not describe a network that works: {reason}"
+            ) from error
+        return network
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """A copy that computes in float32 or float64, with parameters of its own."""
         wanted = np.dtype(dtype)
         if wanted not in (np.float32, np.float64):
             raise TypeError(f"networks compute in float32 or float64, not {wanted}")
-        layers, copied = [], dict[int, Any]()  # layers that share a generator do so in the copy
+        twins, copied = [], dict[int, Any]()  # layers that share a generator do so in the copy
         for layer in self.layers.values():
             twin = copy.copy(layer)
             for name, array in layer.arrays().items():
                 setattr(twin, name, array.astype(wanted))
             if isinstance(twin, Dropout):
                 twin.rng = copy.deepcopy(twin.rng, copied)
-            layers.append(twin)
-        return Sequential(layers, self.input_dim, self.name)
+            twins.append(twin)
+        return Sequential(twins, self.input_dim, self.name)
 
 
 def _sample_shape(input_dim: object) -> tuple[int, ...]:
@@ -278,3 +338,22 @@ def _sample_shape(input_dim: object) -> tuple[int, ...]:
             f"not {input_dim!r}"
         )
     return tuple(whole("input_dim", size, 1) for size in input_dim)
+
+
+def _build(description: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
+    """A network from its description, around the given arrays."""
+    built, number = [], 0
+    for layer in description["layers"]:
+        if layer["type"] not in layers.__all__ or layer["type"] == "Layer":
+            raise ValueError(f"it has no layer called {layer['type']!r}")
+        kind = getattr(layers, layer["type"])
+        number += bool(layer["arrays"])
+        given = {name: arrays[f"{name}{number}"] for name in layer["arrays"]}
+        built.append(kind(**given, **layer["settings"]))
+    input_dim = description["input_dim"]
+    network = Sequential(
+        built, tuple(input_dim) if input_dim is not None else None, str(description["name"])
+    )
+    if network.describe() != description:
+        raise ValueError("the description differs from what pyconv writes of such a network")
+    return network
