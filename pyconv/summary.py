@@ -63,7 +63,7 @@ def print_summary(name: str, rows: list[Row]) -> None:
             f"{row.multiply_adds:,}" if row.multiply_adds else "",
             f"{row.bytes:,}",
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     # A narrow terminal may break lines, but a table squeezed into it would lose digits.
     needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.width = max(console.width, needed)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("full", deadline=None, max_examples=2000, print_blob=True)
+# test_kernels.py multiplies these by ten: 2,000 random cases for every kernel
+settings.register_profile("full", deadline=None, max_examples=200, print_blob=True)
 # for a second run of the same tests: another instruction set, or under a sanitizer
 settings.register_profile(
     "short",
     deadline=None,
-    max_examples=150,
+    max_examples=15,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -25,3 +26,11 @@ def mnist_dir() -> Path:
     if not root or not (Path(root) / "mnist").is_dir():
         pytest.skip("MNIST is not here: set PYCONV_DATA to a folder that holds mnist/ to run this")
     return Path(root) / "mnist"
+
+
+@pytest.fixture
+def away_from_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or fills the real cache, or goes through a proxy."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("PYCONV_DATA", raising=False)

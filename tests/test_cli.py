@@ -47,6 +47,7 @@ def started(folder, *arguments, blocked="matplotlib", **options):
     """The command, as a process in `folder` that cannot import what is blocked."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     env = inherited | {"PYTHONPATH": str(folder / "site"), "BLOCKED": blocked}
+    env["OMP_NUM_THREADS"] = "1"  # the images are few and small
     env |= options.pop("env", {})
     return subprocess.Popen(
         [COMMAND, *map(str, arguments)], cwd=folder, env=env, text=True, encoding="utf-8",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconv
@@ -187,7 +187,11 @@ def assert_twins_agree(name, arguments, shapes, dtype, terms):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=rounding * scale)
 
 
+many = settings(max_examples=10 * settings().max_examples)
+
+
 @pytest.mark.parametrize("name", _core.KERNELS)
+@many
 @given(g=geometries())
 def test_kernel_equals_its_twin(name, g):
     arguments, shapes = globals()[name](g)  # a kernel without an entry above fails here
@@ -234,6 +238,7 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
         pyconv.set_num_threads(before)
 
 
+@many
 @given(g=geometries())
 def test_col2im_is_the_adjoint_of_im2col(g):
     """<im2col(x), col> = <x, col2im(col)>: exact in float64 on whole numbers."""

@@ -41,6 +41,7 @@ def test_the_simple_network_is_the_books():
     assert {name: param.shape for name, param in network.params.items()} == shapes
     assert list(network.layers) == ["Conv1", "Relu1", "Pool1", "Affine1", "Relu2", "Affine2"]
     assert isinstance(network.last_layer, SoftmaxWithLoss)
+    assert not network.layers["Conv1"].need_dx, "nobody asks for the gradient of the images"
     assert all(param.dtype == np.float32 for param in network.params.values())
     assert (network.params["b1"] == 0).all()
     assert abs(network.params["W2"].std() - 0.01) < 1e-4
@@ -117,6 +118,12 @@ def test_parameters_are_the_layers_own_arrays():
         assert states(copied) == states(network)
 
 
+def test_parameters_of_another_byte_order_compute_the_same():
+    x, W = images(2, (3,)), r(3, 4)
+    network = Sequential([Affine(W.astype(W.dtype.newbyteorder()))])
+    np.testing.assert_array_equal(network.predict(x), Sequential([Affine(W)]).predict(x))
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
 def test_accuracy_counts_every_sample(batch_size):
     network, x = tiny(), images(10)
@@ -165,13 +172,11 @@ UNFIT = [
     (lambda n, x, t: n.predict(x[0]), ValueError, "x has shape (1, 9, 8)", "batch (N, 1, 9, 8)"),
     (lambda n, x, t: n.predict(x[..., 1:]), ValueError, "x has shape (4, 1, 9, 7)"),
     (lambda n, x, t: n.predict(x.astype(float)), TypeError, "float32; convert", "dtype=np.float64"),
-    (lambda n, x, t: n.predict(x.astype(int)), TypeError, "x has dtype int64"),
     (lambda n, x, t: n.loss(x, t[:3]), ValueError, "t has shape (3,), but 4 samples"),
     (lambda n, x, t: n.gradient(x, t + 1), ValueError, "t[3] is 4, but labels run from 0 to 3"),
     (lambda n, x, t: n.numerical_gradient(x, t - 1), ValueError, "t[0] is -1, but labels"),
     (lambda n, x, t: n.gradient(x[:0], t[:0]), ValueError, "loss of an empty batch"),
     (lambda n, x, t: n.accuracy(x[:0], t[:0]), ValueError, "accuracy over no samples"),
-    (lambda n, x, t: n.accuracy(x, t[:3]), ValueError, "t has shape (3,)"),
     (lambda n, x, t: n.accuracy(x, t[:, None]), ValueError, "t has shape (4, 1)", "(4, 4)"),
     (lambda n, x, t: n.accuracy(x, t, 0), ValueError, "batch_size must be at least 1, not 0"),
     (lambda n, x, t: n.params.update(W1=x), ValueError, "W1", "(4, 1, 9, 8)", "(3, 1, 2, 2)"),
@@ -237,7 +242,7 @@ def test_softmax_with_loss_is_the_mean_cross_entropy_and_its_gradient(dtype):
 
 
 def test_softmax_with_loss_of_huge_scores_gives_no_warning():
-    layer, x = SoftmaxWithLoss(), np.array([[1e38, -1e38, 0], [-1e4, 1e4, 0]], np.float32)
+    layer, x = SoftmaxWithLoss(), np.array([[3e38, -3e38, 0], [-1e4, 1e4, 0]], np.float32)
     assert layer.forward(x, np.array([0, 1])) == 0
     assert layer.forward(x[1:], np.array([0])) == 20000
     assert layer.backward().tolist() == [[-1, 1, 0]]

@@ -107,7 +107,7 @@ sys.exit(pytest.main(sys.argv[2:]))
 def test_kernels_are_right_on_every_instruction_set_of_this_cpu(isa):
     run = python(
         KERNEL_TESTS, isa, str(TESTS / "test_kernels.py"), "-q", "-k", "not large",
-        "-p", "no:cacheprovider", "--hypothesis-profile=short", PYCONV_ISA=isa,
+        "-p", "no:cacheprovider", "-n0", "--hypothesis-profile=short", PYCONV_ISA=isa,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout

@@ -35,10 +35,10 @@ class Sequential:
     ----------
     layers : dict of str to Layer
     last_layer : SoftmaxWithLoss
-    params : dict of str to ndarray
+    params : mapping of str to ndarray
         The layers' own parameter arrays, numbered over the layers that have any: W1, b1, W2, ...
         Assigning to one writes the numbers into the layer's array.
-    buffers : dict of str to ndarray
+    buffers : mapping of str to ndarray
         Arrays that are part of the network's state but have no gradient, numbered likewise.
 
     Raises
