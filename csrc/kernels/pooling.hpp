@@ -41,20 +41,26 @@ void max_pool2d(const T* x, T* y, void* argmax, int argmax_bytes, Shape input, E
                 for (Index ox = 0; ox < output.w; ++ox, ++out, ++winner) {
                     const Taps inside_w = taps_inside(window.w, ox, input.w);
                     T best = T(-__builtin_inf());
-                    Index best_tap = -1;
+                    Index best_tap = 0;
+                    if (inside_h.begin < inside_h.end && inside_w.begin < inside_w.end) {
+                        // The first pixel leads, so that pixels of -inf beat padding.
+                        const Index y = source(window.h, oy, inside_h.begin);
+                        best = plane[y * input.w + source(window.w, ox, inside_w.begin)];
+                        best_tap = inside_h.begin * window.w.filter + inside_w.begin;
+                    }
                     for (Index fy = inside_h.begin; fy < inside_h.end; ++fy) {
                         const T* row = plane + source(window.h, oy, fy) * input.w;
                         for (Index fx = inside_w.begin; fx < inside_w.end; ++fx) {
+                            // Not "value > best": a NaN must win, and the first one stay. Two selections
+                            // instead of a branch, which nobody could predict.
                             const T value = row[source(window.w, ox, fx)];
-                            const bool first_nan = value != value && best == best;
-                            if (best_tap < 0 || value > best || first_nan) {
-                                best = value;
-                                best_tap = fy * window.w.filter + fx;
-                            }
+                            const bool wins = !(value <= best) & (best == best);
+                            best = wins ? value : best;
+                            best_tap = wins ? fy * window.w.filter + fx : best_tap;
                         }
                     }
                     *out = best;
-                    *winner = Argmax(best_tap < 0 ? 0 : best_tap);
+                    *winner = Argmax(best_tap);
                 }
             }
         });
