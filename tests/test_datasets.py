@@ -165,5 +165,7 @@ import pyconv.datasets
 heavy = {"rich", "urllib.request", "http.client", "ssl", "gzip", "hashlib", "pickle"}
 print(*sorted(heavy & (set(sys.modules) - before)))
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert run.stdout == "\n"
