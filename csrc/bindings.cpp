@@ -24,7 +24,6 @@ using namespace py::literals;
 
 namespace {
 
-using pyconv::Axis;
 using pyconv::Extent;
 using pyconv::Index;
 using pyconv::Shape;

@@ -18,20 +18,19 @@ namespace {
 
 #ifdef _OPENMP
 
-// CPUs that this process's control group may use, rounded up; 0 where there is no quota to be read.
+// CPUs' worth of time that this process's control group may use; 0 where there is no quota to be read.
 // A container that is given half of a 64-core machine still sees 64 cores: only the quota tells.
-int cgroup_cpus() {
-    double quota = 0, period = 0;
+double cgroup_cpus() {
+    double cpus = 0, quota = 0, period = 0;
     std::string path, line, first;
     for (std::ifstream groups("/proc/self/cgroup"); std::getline(groups, line);)
         if (line.rfind("0::", 0) == 0) path = line.substr(3);
     // Version 2: "max 100000" or "150000 100000", binding in the process's group and in every one above it.
-    double cpus = 0;
     for (;; path.erase(path.rfind('/'))) {
         std::ifstream limit("/sys/fs/cgroup" + path + "/cpu.max");
         if (limit >> first >> period && first != "max" && period > 0) {
-            quota = std::strtod(first.c_str(), nullptr) / period;
-            if (quota > 0 && (cpus == 0 || quota < cpus)) cpus = quota;
+            const double here = std::strtod(first.c_str(), nullptr) / period;
+            if (here > 0 && (cpus == 0 || here < cpus)) cpus = here;
         }
         if (path.empty() || path.rfind('/') == std::string::npos) break;
     }
@@ -39,14 +38,16 @@ int cgroup_cpus() {
     if (cpus == 0 && std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota &&
         std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period && quota > 0 && period > 0)
         cpus = quota / period;
-    return cpus > 0 ? int(cpus) + (cpus > int(cpus)) : 0;
+    return cpus;
 }
 
 int default_threads() {
     const int threads = omp_get_max_threads();  // honours OMP_NUM_THREADS and CPU affinity
-    if (std::getenv("OMP_NUM_THREADS")) return threads;
-    const int quota = cgroup_cpus();
-    return quota > 0 && quota < threads ? quota : threads;
+    const char* wanted = std::getenv("OMP_NUM_THREADS");
+    if (wanted && *wanted) return threads;
+    const double quota = cgroup_cpus();
+    if (quota <= 0 || quota >= threads) return threads;
+    return int(quota) + (quota > int(quota));  // rounded up
 }
 
 #else

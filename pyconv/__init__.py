@@ -15,9 +15,9 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(
         f"the compiled part of pyconv is not beside its Python files in {__path__[0]}. In the "
-        "source folder, run 'pip install -e .' (it needs a C++ compiler), or leave the folder to "
-        "import an installed pyconv."
-    ) from error
+        "source folder, run 'pip install -e .' (it needs a C++ compiler) and start the Python it "
+        "was installed for, e.g. .venv/bin/python; or leave the folder to import another pyconv."
+    ) from None
 
 from . import reference
 from .backend import use_backend

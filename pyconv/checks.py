@@ -346,7 +346,7 @@ def _convolved_shape(
 
 def bias(b: object, count: int, of: str) -> Array | None:
     """A bias of `count` entries; None or the book's scalar 0 where there is none."""
-    if b is None or (isinstance(b, int | float) and not isinstance(b, bool) and b == 0):
+    if b is None or (isinstance(b, int | float | np.number) and b is not False and b == 0):
         return None
     b = array("b", b, "(FN,)" if of == "filters" else "(M,)")
     if b.shape != (count,):

@@ -94,23 +94,29 @@ def train(
     ] = "digits",
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Times through the data.  [default: 25 for digits, else 3]"),
+        typer.Option(min=1, help="Times through the data.", show_default="25 for digits, else 3"),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 50,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 50,
     optimizer: Annotated[
         OptimizerName, typer.Option(help="How weights follow gradients.")
     ] = "adam",
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate.  [default: for Adam 0.003, on digits 0.005; else the optimizer's]"
+            help="Learning rate at the start; it falls to 0 along half a cosine.",
+            show_default="for Adam 0.003, on digits 0.005; else the optimizer's own",
         ),
     ] = None,
     network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, dropout and order.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seed of the random numbers for weights, dropout, order and shifts."
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="Weight file, written after every epoch.  [default: weights.npz]"),
+        typer.Option(help="Weight file, written after every epoch.", show_default="weights.npz"),
     ] = None,
     resume: Annotated[
         Path | None,
@@ -158,13 +164,15 @@ def train(
     typer.echo(f"{recipe.data}: {len(x_train):,} images to train on, {len(x_test):,} to test on")
     done = trainer.epoch
     if done >= trainer.epochs:
-        typer.echo(f"{resume} has {done} epochs already; say more with --epochs to go on")
+        typer.echo(f"{resume} has {done} epochs already; use a larger --epochs to go on")
+        if trainer.checkpoint_epoch is None:  # --out names another file, which must be there then
+            trainer.save(target)
     try:
         trainer.train()
     except KeyboardInterrupt:
         kept = "no epoch was complete yet"
         if trainer.checkpoint_epoch is not None:
-            kept = f"{target} holds epoch {trainer.checkpoint_epoch}"
+            kept = f"{target} holds epoch {trainer.checkpoint_epoch}; go on with --resume {target}"
         typer.echo(f"\ninterrupted: {kept}", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"test accuracy {model.accuracy(x_test, t_test):.2%}")
@@ -178,7 +186,7 @@ def _data_set(data: str) -> DataSet:
     if not Path(data).is_dir():
         raise FileNotFoundError(
             f"--data takes {', '.join(DATA_SETS)} or a folder of four IDX files, and {data!r} is "
-            "neither"
+            "none of these"
         )
     return DataSet(functools.partial(datasets.load_folder, data))
 
@@ -238,7 +246,10 @@ def _draw(target: Path, trainer: Trainer, before: Array, after: Array) -> None:
 def predict(
     weight_file: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="File of pyconv train.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="PNG (through Pillow) or .npy files.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...", help="PNG or other pictures (through Pillow), or .npy files."
+        ),
     ],
 ) -> None:
     """Tell which digit images show, and how probable each digit is."""

@@ -63,7 +63,7 @@ class TrainingProgress:
         if self._bar is not None:
             numbers = (
                 f"loss {self._loss / self._seen:.4f}  accuracy {self._hits / self._seen:6.2%}  "
-                f"{self._speed():,.0f} images/s"
+                f"{self.speed():,.0f} images/s"
             )
             self._bar.update(
                 self._task,
@@ -86,9 +86,6 @@ class TrainingProgress:
                 print(line, flush=True)
         self._start_epoch()
 
-    def _speed(self) -> float:
-        return self._seen / max(time.perf_counter() - self._started, 1e-9)
-
     def speed(self) -> float:
         """Images per second of this epoch's training so far."""
-        return self._speed()
+        return self._seen / max(time.perf_counter() - self._started, 1e-9)

@@ -57,10 +57,11 @@ def im2col(
     OH, OW = window.output_size(H, W)
 
     padded = _pad(x, window, OH, OW)
-    col = np.empty((N, OH, OW, C, filter_h, filter_w), x.dtype)
+    FH, FW = window.filter_h, window.filter_w
+    col = np.empty((N, OH, OW, C, FH, FW), x.dtype)
     for fy, fx, rows, columns in _taps(window, OH, OW):
         col[:, :, :, :, fy, fx] = padded[:, :, rows, columns].transpose(0, 2, 3, 1)
-    return col.reshape(N * OH * OW, C * filter_h * filter_w)
+    return col.reshape(N * OH * OW, C * FH * FW)
 
 
 def col2im(
@@ -77,7 +78,7 @@ def col2im(
     N, C, H, W = shape
     OH, OW = window.output_size(H, W)
 
-    col = col.reshape(N, OH, OW, C, filter_h, filter_w)
+    col = col.reshape(N, OH, OW, C, window.filter_h, window.filter_w)
     padded = _pad(np.zeros(shape, col.dtype), window, OH, OW)
     for fy, fx, rows, columns in _taps(window, OH, OW):
         padded[:, :, rows, columns] += col[:, :, :, :, fy, fx].transpose(0, 3, 1, 2)
@@ -203,7 +204,7 @@ def max_pool2d_backward(
 
     padded = _pad(np.zeros(shape, dout.dtype), window, OH, OW)
     for fy, fx, rows, columns in _taps(window, OH, OW):
-        won = argmax == fy * pool_w + fx
+        won = argmax == fy * window.filter_w + fx
         padded[:, :, rows, columns] += np.where(won, dout, 0)
     return _crop(padded, window, *shape[2:])
 

@@ -4,6 +4,7 @@ import copy
 import math
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from . import checks, weights
 from .checks import Array, float_array
 from .layers import Dropout
+from .layers.loss import one_hot
 from .networks import Sequential
 from .optimizers import OPTIMIZERS, Optimizer
 from .progress import TrainingProgress
@@ -24,6 +26,7 @@ def cosine(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
+BOOKS_OPTIMIZER_PARAM: Mapping[str, Any] = MappingProxyType({"lr": 0.01})
 SCHEDULES: dict[str, Schedule] = {"constant": lambda progress: 1.0, "cosine": cosine}
 
 
@@ -53,7 +56,8 @@ class Trainer:
     optimizer : str or Optimizer
         "SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop" or "Adam", in any case of letters.
     optimizer_param : mapping, optional
-        Arguments of the optimizer that is named; its own defaults where left out.
+        Arguments of the optimizer that is named: {"lr": 0.01}, the book's, unless given. What the
+        mapping leaves out is the optimizer's own default.
     evaluate_sample_num_per_epoch : int, optional
         How many of the first training and test samples the accuracies after every epoch count; all
         where left out.
@@ -98,7 +102,7 @@ class Trainer:
         epochs: int = 20,
         mini_batch_size: int = 100,
         optimizer: str | Optimizer = "SGD",
-        optimizer_param: Mapping[str, Any] | None = None,
+        optimizer_param: Mapping[str, Any] = BOOKS_OPTIMIZER_PARAM,
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
         schedule: str | Schedule = "constant",
@@ -146,8 +150,11 @@ class Trainer:
             When the loss is no longer a finite number. The checkpoint is then the last good one.
         """
         with TrainingProgress(self.epochs, len(self.x_train), self.verbose) as self._progress:
-            while self.epoch < self.epochs:
-                self.train_step()
+            try:
+                while self.epoch < self.epochs:
+                    self.train_step()
+            finally:
+                self.optimizer.lr = self.lr  # not what the schedule had come to
 
     @np.errstate(all="ignore")  # numbers that overflow end in the error that the docstring names
     def train_step(self) -> None:
@@ -191,8 +198,8 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         speed = self._progress.speed()  # of the training alone, without the evaluation
-        for name, param in self.network.params.items():
-            if not np.isfinite(param).all():  # not to be written over a good checkpoint
+        for name, array in {**self.network.params, **self.network.buffers}.items():
+            if not np.isfinite(array).all():  # not to be written over a good checkpoint
                 step = len(self.train_loss_list)
                 raise FloatingPointError(self._diverged(f"{name} ceased to be finite", step))
         first = slice(self.evaluate_sample_num_per_epoch)
@@ -243,15 +250,18 @@ class Trainer:
         weights.write(path, net.describe(), {**net.params, **net.buffers}, training, arrays)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
-        """Go on from a checkpoint: the rest of the training is as if it had never stopped.
+        """Go on from a checkpoint.
+
+        With the same data, schedule and `epochs` the training ends as if it had never stopped.
 
         Raises
         ------
         FileNotFoundError
             When there is no such file.
         ValueError
-            When the file is damaged, holds weights alone, or comes from a training on other data,
-            with another network, batch size or optimizer. Nothing has changed then.
+            When the file is damaged, holds weights alone, or comes from a training on another
+            number of samples, or with another network, batch size, shift or optimizer. Nothing has
+            changed then.
         """
         training, arrays = weights.load_training(path)
         ours = {
@@ -330,16 +340,13 @@ def _samples(kind: str, x: Array, t: Array, network: Sequential) -> tuple[Array,
             f"x_{kind} of shape {x.shape} holds {len(x)} samples, but t_{kind} has shape {t.shape}"
         )
     scores = network.predict(x[:1])  # refuses what does not fit here and not after an epoch
-    if t.ndim == 1:
-        checks.labels(t, scores.shape[-1], len(x), f"t_{kind}")
-    else:
-        checks.same_shape(f"t_{kind}", t.shape, (len(x), scores.shape[-1]), "one-hot rows")
+    one_hot(t, scores.shape[-1], len(x), scores.dtype, f"t_{kind}")
     return x, t
 
 
-def _optimizer(optimizer: str | Optimizer, param: Mapping[str, Any] | None) -> Optimizer:
+def _optimizer(optimizer: str | Optimizer, param: Mapping[str, Any]) -> Optimizer:
     if isinstance(optimizer, Optimizer):
-        if param is not None:
+        if param is not BOOKS_OPTIMIZER_PARAM:
             raise ValueError("optimizer_param is for an optimizer that is named, not for an object")
         return optimizer
     kind = OPTIMIZERS.get(optimizer.lower()) if isinstance(optimizer, str) else None
@@ -347,6 +354,6 @@ def _optimizer(optimizer: str | Optimizer, param: Mapping[str, Any] | None) -> O
         names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
         raise ValueError(f"optimizer must be one of {names}, or an Optimizer, not {optimizer!r}")
     try:
-        return kind(**(param or {}))
+        return kind(**param)
     except TypeError as error:
-        raise TypeError(f"optimizer_param {dict(param or {})} does not fit: {error}") from None
+        raise TypeError(f"optimizer_param {param!r} does not fit {optimizer}: {error}") from None

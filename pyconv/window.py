@@ -8,7 +8,7 @@ PerAxis: TypeAlias = int | tuple[int, int]
 # An int, (height, width), ((top, bottom), (left, right)), "same" or "valid".
 Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
 
-# The kernels multiply sizes in 64 bits: factors below 2^31 cannot overflow.
+# The kernels compute coordinates in 64 bits: a position times a stride below 2^31 cannot overflow.
 LARGEST_SIZE = 2**31 - 1
 
 

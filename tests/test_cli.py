@@ -148,7 +148,10 @@ def test_resume_goes_on_and_keeps_the_options(folder, trained):
     assert weights.load_training(folder / "r.npz")[0]["epoch"] == 3
     code, lines, _ = pyconv(folder, "train", "--resume", "r.npz", "--epochs", 3)
     assert code == 0
-    assert "r.npz has 3 epochs already; say more with --epochs to go on" in lines
+    assert "r.npz has 3 epochs already; use a larger --epochs to go on" in lines
+    code, _, _ = pyconv(folder, "train", "--resume", "r.npz", "--epochs", 3, "--out", "copy.npz")
+    assert code == 0
+    assert (folder / "copy.npz").read_bytes() == (folder / "r.npz").read_bytes()
 
 
 def test_a_training_that_diverges_says_so_and_keeps_the_weights_of_before(folder, trained):
@@ -174,7 +177,7 @@ def test_an_interrupt_after_an_epoch_leaves_a_checkpoint_to_go_on_from(folder):
     assert process.returncode == 130
     epoch = weights.load_training(folder / "i.npz")[0]["epoch"]
     assert epoch >= 2
-    assert err == f"\ninterrupted: i.npz holds epoch {epoch}\n"
+    assert err == f"\ninterrupted: i.npz holds epoch {epoch}; go on with --resume i.npz\n"
     assert not list(folder.glob("*.part"))
     lines = pyconv(folder, "train", "--resume", "i.npz", "--epochs", epoch + 1)[1]
     assert lines[0] == f"going on with i.npz after epoch {epoch}"

@@ -46,12 +46,13 @@ def test_digits_are_split_by_every_fifth_and_enlarged_bilinearly():
     assert t_test.tolist() == labels[4::5].tolist()
     assert t.tolist() == np.delete(labels, np.s_[4::5]).tolist()
     for big, image in ((x[0, 0], small[0]), (x[4, 0], small[5]), (x_test[1, 0], small[9])):
-        for y, x_ in np.ndindex(28, 28):
-            fy, fx = (min(max((i + 0.5) * 8 / 28 - 0.5, 0), 7) for i in (y, x_))
+        assert np.count_nonzero(big) == np.count_nonzero(big[4:24, 4:24]), "as MNIST is framed"
+        for y, x_ in np.ndindex(20, 20):
+            fy, fx = (min(max((i + 0.5) * 8 / 20 - 0.5, 0), 7) for i in (y, x_))
             iy, ix = min(int(fy), 6), min(int(fx), 6)
             (a, b), (c, d) = image[iy : iy + 2, ix : ix + 2] / 16
             top, bottom = a + (b - a) * (fx - ix), c + (d - c) * (fx - ix)
-            assert big[y, x_] == pytest.approx(top + (bottom - top) * (fy - iy), abs=1e-6)
+            assert big[4 + y, 4 + x_] == pytest.approx(top + (bottom - top) * (fy - iy), abs=1e-6)
 
 
 def test_digits_are_the_same_on_every_call_and_belong_to_the_caller():

@@ -272,3 +272,16 @@ def test_indices_count_beyond_2_to_the_31(name):
         corners = getattr(pyconv, name)(x, *window, stride=(16, 2**27 - 1))
     corners = corners[0] if isinstance(corners, tuple) else corners
     assert corners.ravel().tolist() == [0, 0, 0, 7]
+
+
+def test_sizes_may_be_small_numpy_integers(backend):
+    """144 taps do not fit into the int8 that the window's height and width come in."""
+    x, size = np.random.default_rng(0).random((1, 2, 20, 20)), np.int8(12)
+    y, argmax = pyconv.max_pool2d(x, size, size)
+    dx = pyconv.max_pool2d_backward(y, argmax, x.shape, size, size)
+    col = pyconv.im2col(x, size, size)
+    assert argmax.max() > 127
+    assert dx.sum() == pytest.approx(y.sum())
+    assert col.shape == (81, 288)
+    folded = pyconv.col2im(col, x.shape, size, size)
+    assert folded[0, 0, 10, 10] == pytest.approx(81 * x[0, 0, 10, 10])

@@ -297,3 +297,10 @@ def test_summary_of_a_network_of_any_input_wants_a_shape(capsys):
     refuses(lambda: network.summary(20), ValueError, "must be the shape of one sample", "not 20")
     network.summary((1, 4, 5))
     assert "Sequential: (N,1,4,5) → (N,20)" in capsys.readouterr().out
+
+
+def test_a_network_leaves_the_layers_it_is_given_as_they_are():
+    layer = Convolution(r(2, 1, 3, 3))
+    Sequential([layer])
+    layer.forward(r(1, 1, 4, 4))
+    assert layer.backward(r(1, 2, 2, 2)).shape == (1, 1, 4, 4)

@@ -251,7 +251,7 @@ DOUBLE = samples("train", N, np.float64) | samples("test", 7, np.float64)
 DOUBLE["network"] = simple(0, dtype=np.float64)
 OTHERS = [
     ({"optimizer": "sgd"}, "optimizer 'Adam', not 'SGD'"),
-    ({"optimizer_param": {"lr": 0.1}}, "optimizer_settings .*0.001.*, not .*0.1"),
+    ({"optimizer_param": {"lr": 0.1}}, "optimizer_settings .*0.01.*, not .*0.1"),
     ({"optimizer_param": {"beta1": 0.5}}, "optimizer_settings .*0.9.*, not .*0.5"),
     ({"mini_batch_size": 5}, "mini_batch_size 4, not 5"),
     ({"shift": 1}, "shift 0, not 1"),
@@ -390,7 +390,7 @@ MISFITS = [
     ({"t_train": np.eye(4)[T]}, ValueError, r"t_train has shape \(23, 4\), .*\(23, 3\)"),
     ({"optimizer": "SDG"}, ValueError, "one of SGD, Momentum, .*Adam, .* not 'SDG'"),
     ({"optimizer": 3}, ValueError, "one of SGD, .*, not 3"),
-    ({"optimizer_param": {"momentum": 1}}, TypeError, "{'momentum': 1} does not fit: .*'mom"),
+    ({"optimizer_param": {"momentum": 1}}, TypeError, "{'momentum': 1} does not fit SGD: .*'mom"),
     ({"optimizer_param": {"lr": -1}}, ValueError, "lr must be at least 0 and finite, not -1"),
     ({"optimizer": Adam(), "optimizer_param": {}}, ValueError, "not for an object"),
     ({"epochs": 0}, ValueError, "epochs must be at least 1, not 0"),
@@ -408,3 +408,17 @@ MISFITS = [
 def test_what_does_not_fit_is_refused_with_a_sentence_before_any_training(changes, error, says):
     with pytest.raises(error, match=says):
         trainer(**changes)
+
+
+def test_one_hot_rows_that_are_none_are_refused_before_any_training():
+    x, rows = np.ones((3, 1, 8, 8), np.float32), np.eye(3)
+    with pytest.raises(ValueError, match="every row of t_test must be probabilities"):
+        Trainer(simple(0), x, rows, x, 0 * rows)
+
+
+def test_the_optimizer_keeps_its_own_learning_rate():
+    (x, t), _ = load_digits()
+    optimizer = Adam(0.002)
+    given = {"epochs": 1, "optimizer": optimizer, "schedule": "cosine", "verbose": False}
+    Trainer(SimpleConvNet(rng=0), x[:200], t[:200], x[:20], t[:20], **given).train()
+    assert optimizer.lr == 0.002

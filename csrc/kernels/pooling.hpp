@@ -72,7 +72,7 @@ void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T*
                          Window window) {
     with_argmax_type(argmax_bytes, [&](auto unsigned_zero) {
         using Argmax = decltype(unsigned_zero);
-        const Argmax taps = Argmax(window.h.filter * window.w.filter - 1);
+        const Argmax last_tap = Argmax(window.h.filter * window.w.filter - 1);
         parallel_for(input.n * input.c, double(input.h * input.w + output.h * output.w), [&](Index item) {
             T* plane = dx + item * input.h * input.w;
             fill(plane, input.h * input.w, T(0));
@@ -80,7 +80,7 @@ void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T*
             const Argmax* winner = static_cast<const Argmax*>(argmax) + item * output.h * output.w;
             for (Index oy = 0; oy < output.h; ++oy) {
                 for (Index ox = 0; ox < output.w; ++ox, ++gradient, ++winner) {
-                    if (*winner > taps) continue;
+                    if (*winner > last_tap) continue;
                     const Index y = source(window.h, oy, Index(*winner) / window.w.filter);
                     const Index x = source(window.w, ox, Index(*winner) % window.w.filter);
                     if (y >= 0 && y < input.h && x >= 0 && x < input.w) plane[y * input.w + x] += *gradient;

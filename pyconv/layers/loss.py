@@ -46,9 +46,8 @@ class SoftmaxWithLoss:
         # Scores may have become infinite in a training that diverges: the loss is then NaN, which
         # whoever trains looks at. A warning from here would say less.
         with np.errstate(invalid="ignore", over="ignore"):
-            shifted = x - x.max(
-                axis=1, keepdims=True
-            )  # exp cannot overflow, the result is the same
+            # exp of numbers up to 0 cannot overflow, and softmax does not see the difference
+            shifted = x - x.max(axis=1, keepdims=True)
             log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
             log_y = shifted - log_sum
             self.y, self.t, self._target = np.exp(log_y), t, target
@@ -71,14 +70,18 @@ class SoftmaxWithLoss:
         return dx
 
 
-def one_hot(t: object, classes: int, samples: int, dtype: np.dtype[np.floating]) -> Array:
+def one_hot(
+    t: object, classes: int, samples: int, dtype: np.dtype[np.floating], name: str = "t"
+) -> Array:
     """Rows of probabilities (samples, classes) from labels, or from such rows, checked."""
     if not isinstance(t, np.ndarray) or t.ndim != 2:
-        labels = checks.labels(t, classes, samples)
+        labels = checks.labels(t, classes, samples, name)
         rows = np.zeros((samples, classes), dtype)
         rows[np.arange(samples), labels] = 1
         return rows
-    checks.same_shape("t", t.shape, (samples, classes), "the scores x")
+    checks.same_shape(name, t.shape, (samples, classes), "the scores x")
     if t.dtype.kind not in "biuf" or t.min() < 0 or not np.allclose(t.sum(axis=1), 1, atol=1e-3):
-        raise ValueError("every row of t must be probabilities that add up to 1, e.g. one-hot")
+        raise ValueError(
+            f"every row of {name} must be probabilities that add up to 1, e.g. one-hot"
+        )
     return t.astype(dtype)

@@ -44,9 +44,8 @@ class Pooling(Layer):
         ceil_mode: bool = False,
         count_include_pad: bool = False,
     ) -> None:
-        make_window(
-            pool_h, pool_w, stride, pad, dilation, (1, 1)
-        )  # refuses wrong sizes here and now
+        # Refuses wrong sizes here and now; the size of the image does not matter for that.
+        make_window(pool_h, pool_w, stride, pad, dilation, (1, 1))
         if mode not in ("max", "average"):
             raise ValueError(f"mode must be 'max' or 'average', not {mode!r}")
         if mode == "average" and per_axis("dilation", dilation) != (1, 1):

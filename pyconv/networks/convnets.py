@@ -136,9 +136,11 @@ class _Builder:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
-        if weight_init_std is not None and not 0 <= weight_init_std < math.inf:
+        if weight_init_std is not None and not (
+            isinstance(weight_init_std, int | float | np.number) and 0 <= weight_init_std < math.inf
+        ):
             raise ValueError(
-                f"weight_init_std must be at least 0 and finite, not {weight_init_std}"
+                f"weight_init_std must be a number of at least 0, not {weight_init_std!r}"
             )
         self.rng, self.std = rng, weight_init_std
         self.shape = self.input_dim
@@ -160,7 +162,8 @@ class _Builder:
         FH, FW = per_axis(f"{argument}['filter_size']", param["filter_size"])
         W = self._weights((filters, self.shape[0], FH, FW), self.shape[0] * FH * FW)
         b = np.zeros(filters, self.dtype)
-        self.add(Convolution(W, b, param["stride"], param["pad"]))
+        first = not self.layers  # nobody asks for the gradient of the images
+        self.add(Convolution(W, b, param["stride"], param["pad"], need_dx=not first))
 
     def affine(self, outputs: int) -> None:
         inputs = math.prod(self.shape)

@@ -77,9 +77,6 @@ class Sequential:
         if not self.layers:
             raise ValueError("a network needs at least one layer")
         checks.same_dtype(**self.params)
-        first = next(iter(self.layers.values()))
-        if isinstance(first, Convolution):
-            first.need_dx = False  # nobody asks for the gradient of the images
         self.input_dim: tuple[int, ...] | None = None
         if input_dim is not None:
             self.input_dim = _sample_shape(input_dim)
@@ -350,6 +347,8 @@ def _build(description: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
         number += bool(layer["arrays"])
         given = {name: arrays[f"{name}{number}"] for name in layer["arrays"]}
         built.append(kind(**given, **layer["settings"]))
+    if built and isinstance(built[0], Convolution):
+        built[0].need_dx = False  # nobody asks for the gradient of the images
     input_dim = description["input_dim"]
     network = Sequential(
         built, tuple(input_dim) if input_dim is not None else None, str(description["name"])
