@@ -14,6 +14,7 @@ import typer
 from . import datasets, weights
 from .checks import Array
 from .images import read_images
+from .layers.loss import log_softmax
 from .networks import DeepConvNet, Sequential, SimpleConvNet
 from .trainer import Trainer
 
@@ -266,7 +267,7 @@ def predict(
     classes = 0
     rows = []
     for path, batch, notes in read:
-        probabilities = _softmax(model.predict(batch.astype(model.dtype)))
+        probabilities = np.exp(log_softmax(model.predict(batch.astype(model.dtype))))
         classes = probabilities.shape[1]
         for i, row in enumerate(probabilities):
             name = f"{path}[{i}]" if len(batch) > 1 else str(path)
@@ -286,12 +287,6 @@ def predict(
     for name, digit, row in rows:
         table.add_row(name, str(digit), *(f"{100 * p:.1f}" for p in row))
     console.print(table)
-
-
-def _softmax(scores: Array) -> Array:
-    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities: Array = exp / exp.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 @app.command()

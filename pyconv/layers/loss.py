@@ -46,10 +46,7 @@ class SoftmaxWithLoss:
         # Scores may have become infinite in a training that diverges: the loss is then NaN, which
         # whoever trains looks at. A warning from here would say less.
         with np.errstate(invalid="ignore", over="ignore"):
-            # exp of numbers up to 0 cannot overflow, and softmax does not see the difference
-            shifted = x - x.max(axis=1, keepdims=True)
-            log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            log_y = shifted - log_sum
+            log_y = log_softmax(x)
             self.y, self.t, self._target = np.exp(log_y), t, target
             self.loss = float(-np.where(target > 0, target * log_y, 0).sum() / len(x))
         return self.loss
@@ -68,6 +65,14 @@ class SoftmaxWithLoss:
             )
         dx: Array = (self.y - self._target) * (self.y.dtype.type(dout) / len(self.y))
         return dx
+
+
+def log_softmax(x: Array) -> Array:
+    """Logarithm of the probabilities (N, classes) that scores (N, classes) stand for."""
+    # exp of numbers up to 0 cannot overflow, and softmax does not see the difference
+    shifted = x - x.max(axis=1, keepdims=True)
+    log_y: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_y
 
 
 def one_hot(
