@@ -58,6 +58,12 @@ void parallel_ranges(Index items, int parts, const Body& body) {
         &closure);
 }
 
+// body(part) for every part of `parts`, each on a thread of its own where there are enough.
+template <class Body>
+void run_each(int parts, const Body& body) {
+    run_parts(parts, [](const void* erased, int part) { (*static_cast<const Body*>(erased))(part); }, &body);
+}
+
 // body(item) for every item of [0, items); `work` is the cost of one item in elementary operations.
 template <class Body>
 void parallel_for(Index items, double work, const Body& body) {

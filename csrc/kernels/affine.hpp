@@ -11,36 +11,19 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// c (M, N) += A B on all threads, each taking a strip of c's longer side.
-template <class T>
-void parallel_gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c) {
-    const bool by_rows = M > N;
-    const Index strip = by_rows ? tile_rows : tile_columns<T>, side = by_rows ? M : N;
-    const Index strips = (side + strip - 1) / strip;
-    const int parts = threads_for(strips, double(M) * double(N) * double(K));
-    const Scratch<T> scratch(parts * gemm_scratch<T>);
-    parallel_ranges(strips, parts, [&](Index begin, Index end, int part) {
-        const Range mine{begin * strip, smaller(side, end * strip)};
-        gemm(by_rows ? mine : Range{0, M}, by_rows ? Range{0, N} : mine, K, a, b, c, N,
-             scratch.data() + part * gemm_scratch<T>);
-    });
-}
-
 template <class T>
 void affine(const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs) {
-    for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < outputs; ++j) y[i * outputs + j] = b ? b[j] : T(0);
-    parallel_gemm(rows, outputs, inputs, Matrix<T>{x, inputs, 1}, Matrix<T>{W, 1, outputs}, y);
+    parallel_gemm(rows, outputs, inputs, Matrix<T>{x, inputs, 1}, Matrix<T>{W, outputs, 1}, y);
+    for (Index i = 0; b && i < rows; ++i)
+        for (Index j = 0; j < outputs; ++j) y[i * outputs + j] += b[j];
 }
 
 template <class T>
 void affine_backward(const T* x, const T* dout, const T* W, T* dx, T* dW, T* db, Index rows, Index inputs,
                      Index outputs) {
-    fill(dx, rows * inputs, T(0));
-    fill(dW, inputs * outputs, T(0));
+    parallel_gemm(rows, inputs, outputs, Matrix<T>{dout, outputs, 1}, Matrix<T>{W, 1, outputs}, dx);
+    parallel_gemm(inputs, outputs, rows, Matrix<T>{x, 1, inputs}, Matrix<T>{dout, outputs, 1}, dW);
     fill(db, outputs, T(0));
-    parallel_gemm(rows, inputs, outputs, Matrix<T>{dout, outputs, 1}, Matrix<T>{W, outputs, 1}, dx);
-    parallel_gemm(inputs, outputs, rows, Matrix<T>{x, 1, inputs}, Matrix<T>{dout, 1, outputs}, dW);
     for (Index i = 0; i < rows; ++i)
         for (Index j = 0; j < outputs; ++j) db[j] += dout[i * outputs + j];
 }

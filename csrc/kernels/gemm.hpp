@@ -1,117 +1,127 @@
-// The matrix product that convolution and affine are made of, on one thread: C += A B.
-//
-//   A  (M, K)   read through an operand's pack(): panels of tile_rows rows
-//   B  (K, N)   read through an operand's pack(): panels of tile_columns columns
-//   C  (M, N)   row-major, rows `ldc` elements apart
-//
-// An operand is anything that can copy a few of its lanes (rows of A, columns of B) over a range of k into a
-// panel, k by k. A matrix in memory is one; the column matrix of an image is another (convolution.hpp), which
-// is how a convolution never has to write that matrix down.
+// The matrix product C (M, N) = A (M, K) B (K, N) on all threads.
 //
 // Blocking after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008).
 #pragma once
 
-#include "../parallel.hpp"
-#include "simd.hpp"
+#include "packing.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index block_k = 256;           // depth of a panel
-constexpr Index block_m = 16 * tile_rows;  // rows of A packed at a time
-template <class T>
-constexpr Index block_n = 4 * tile_columns<T>;  // columns of B packed at a time
-
-inline Index smaller(Index a, Index b) { return a < b ? a : b; }
-
-// Elements of packing scratch that one thread's gemm wants.
-template <class T>
-constexpr Index gemm_scratch = block_k * (block_m + block_n<T>);
-
-// A strided matrix in memory: element (lane, k) lies at data[lane * lane_step + k * k_step].
+// A strided matrix in memory: element (i, j) lies at data[i * row_step + j * column_step].
 template <class T>
 struct Matrix {
     const T* data;
-    Index lane_step, k_step;
+    Index row_step, column_step;
 
-    void pack(Index lane, Index lanes, Index k, Index depth, T* panel, Index width) const {
-        const T* from = data + lane * lane_step + k * k_step;
-        if (lane_step == 1) {
-            for (Index j = 0; j < depth; ++j)
-                for (Index i = 0; i < lanes; ++i) panel[j * width + i] = from[j * k_step + i];
-        } else {
-            for (Index i = 0; i < lanes; ++i)
-                for (Index j = 0; j < depth; ++j) panel[j * width + i] = from[i * lane_step + j * k_step];
-        }
+    Matrix from(Index row, Index column) const {
+        return {data + row * row_step + column * column_step, row_step, column_step};
     }
 };
 
-// Lanes [lane, lane + lanes) of an operand as consecutive panels `width` wide, the last filled up with zeros.
-template <class T, class Operand>
-void pack_panels(const Operand& operand, Index lane, Index lanes, Index k, Index depth, T* panels, Index width) {
-    for (Index begin = 0; begin < lanes; begin += width, panels += depth * width) {
-        const Index count = smaller(width, lanes - begin);
-        if (count < width) fill(panels, depth * width, T(0));
-        operand.pack(lane + begin, count, k, depth, panels, width);
+constexpr Index gemm_rows = 16 * tile_rows;  // rows of A packed at a time
+template <class T>
+constexpr Index gemm_scratch = most_depth * (gemm_rows + most_positions);
+
+// Panels of A: (depth, tile_rows) each, for A's numbers that do not lie one after another along k.
+template <class T>
+void pack_a(const Matrix<T>& a, Index rows, Index depth, T* to) {
+    for (Index begin = 0; begin < rows; begin += tile_rows) {
+        const Index count = smaller(tile_rows, rows - begin);
+        const T* from = a.data + begin * a.row_step;
+        for (Index k = 0; k < depth; ++k, from += a.column_step, to += tile_rows)
+            if (count == tile_rows && a.row_step == 1)
+                __builtin_memcpy(to, from, sizeof(T) * tile_rows);
+            else
+                for (Index i = 0; i < count; ++i) to[i] = from[i * a.row_step];
     }
 }
 
-// c (tile_rows x tile_columns) += a panel of A times a panel of B; every accumulator stays in a register.
+// Panels of B: (depth, tile_columns) each.
 template <class T>
-inline void multiply_tile(Index depth, const T* a, const T* b, T* c, Index ldc) {
-    Vector<T> sum[tile_rows][tile_vectors] = {};
-    for (Index k = 0; k < depth; ++k, a += tile_rows, b += tile_columns<T>) {
-        const Vector<T>* row_of_b = reinterpret_cast<const Vector<T>*>(b);
-        for (Index i = 0; i < tile_rows; ++i)
-            for (Index v = 0; v < tile_vectors; ++v) sum[i][v] += a[i] * row_of_b[v];
+void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
+    constexpr Index TC = tile_columns<T>;
+    for (Index j = 0; j < columns; j += TC, to += depth * TC) {
+        const Index count = smaller(TC, columns - j);
+        const T* from = b.data + j * b.column_step;
+        if (b.column_step != 1)
+            transpose(from, b.column_step, count, depth, to, TC);
+        else if (count == TC)
+            for (Index k = 0; k < depth; ++k) __builtin_memcpy(to + k * TC, from + k * b.row_step, sizeof(T) * TC);
+        else
+            for (Index k = 0; k < depth; ++k) {
+                copy(to + k * TC, from + k * b.row_step, count);
+                fill(to + k * TC + count, rounded_up(count, vector_lanes<T>) - count, T(0));
+            }
     }
-    for (Index i = 0; i < tile_rows; ++i)
-        for (Index v = 0; v < tile_vectors; ++v) reinterpret_cast<Vector<T>*>(c + i * ldc)[v] += sum[i][v];
 }
 
-// The same where the tile reaches over the edge of C: by way of a whole tile beside it.
+// C = A B, or C += A B, on one thread. `scratch` holds gemm_scratch<T> elements.
 template <class T>
-void multiply_edge_tile(Index depth, const T* a, const T* b, T* c, Index ldc, Index rows, Index columns) {
-    T tile[tile_rows * tile_columns<T>] = {};
-    multiply_tile(depth, a, b, tile, tile_columns<T>);
-    for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < columns; ++j) c[i * ldc + j] += tile[i * tile_columns<T> + j];
-}
-
-struct Range {
-    Index begin, end;
-};
-
-// The given rows and columns of C += A B; `c` is element (0, 0), `scratch` holds gemm_scratch<T> elements.
-// An element's sum runs over k in the same order wherever the ranges cut C.
-template <class T, class A, class B>
-void gemm(Range rows, Range columns, Index K, const A& a, const B& b, T* c, Index ldc, T* scratch) {
-    constexpr Index TR = tile_rows, TC = tile_columns<T>;
+void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate, T* scratch) {
+    constexpr Index TR = tile_rows, TC = tile_columns<T>, L = vector_lanes<T>;
     T* const a_panels = scratch;
-    T* const b_panels = scratch + block_k * block_m;
-    for (Index k = 0; k < K; k += block_k) {
-        const Index depth = smaller(block_k, K - k);
-        for (Index n = columns.begin; n < columns.end; n += block_n<T>) {
-            const Index width = smaller(block_n<T>, columns.end - n);
-            pack_panels(b, n, width, k, depth, b_panels, TC);
-            for (Index m = rows.begin; m < rows.end; m += block_m) {
-                const Index height = smaller(block_m, rows.end - m);
-                pack_panels(a, m, height, k, depth, a_panels, TR);
-                for (Index j = 0; j < width; j += TC) {
-                    for (Index i = 0; i < height; i += TR) {
-                        const T* a_panel = a_panels + i * depth;
-                        const T* b_panel = b_panels + j * depth;
-                        T* tile = c + (m + i) * ldc + n + j;
-                        if (i + TR <= height && j + TC <= width)
-                            multiply_tile(depth, a_panel, b_panel, tile, ldc);
-                        else
-                            multiply_edge_tile(depth, a_panel, b_panel, tile, ldc, smaller(TR, height - i),
-                                               smaller(TC, width - j));
-                    }
+    T* const b_panels = scratch + most_depth * gemm_rows;
+    const bool pack_rows = a.column_step != 1;
+    for (Index j = 0; j < N; j += most_positions) {
+        const Index width = smaller(most_positions, N - j);
+        // A panel that only few rows meet is not worth packing: whole vectors of B are read where they lie.
+        const Index in_place = b.column_step == 1 && M <= TR ? width / L * L : 0;
+        for (Index k = 0; k < K; k += most_depth) {
+            const Index depth = smaller(most_depth, K - k), line = 0;
+            const Ends<T> ends{accumulate || k > 0, nullptr, false};
+            pack_b(b.from(k, j + in_place), width - in_place, depth, b_panels);
+            for (Index m = 0; m < M; m += gemm_rows) {
+                const Index height = smaller(gemm_rows, M - m);
+                if (pack_rows) pack_a(a.from(m, k), height, depth, a_panels);
+                for (Index i = 0; i < height; i += TR) {
+                    const Index rows = smaller(TR, height - i);
+                    const T* streams[TR];
+                    for (Index r = 0; r < rows; ++r)
+                        streams[r] = pack_rows ? a_panels + i * depth + r : a.from(m + i + r, k).data;
+                    T* const row = c + (m + i) * ldc + j;
+                    const Depth<T> direct{1, depth, &line, pack_rows ? TR : Index(1), b.row_step};
+                    for (Index q = 0; q < in_place; q += TC)
+                        multiply(rows, smaller(TC, in_place - q), streams, direct, b.from(k, j + q).data, row + q, ldc, ends);
+                    const Depth<T> packed{1, depth, &line, pack_rows ? TR : Index(1)};
+                    for (Index q = in_place; q < width; q += TC)
+                        multiply(rows, smaller(TC, width - q), streams, packed, b_panels + (q - in_place) * depth, row + q, ldc, ends);
                 }
             }
         }
     }
+}
+
+// c (M, N) = A B on all threads; rows of c lie N elements apart.
+template <class T>
+void parallel_gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c) {
+    constexpr Index TR = tile_rows, TC = tile_columns<T>;
+    if (K == 0) return fill(c, M * N, T(0));  // an empty sum
+    const int parts = threads_for(divided_up(K, 32), double(M) * double(N) * double(K));
+    // Each thread takes columns where there are many; else rows, for which each packs the whole of B; else, where B
+    // is the larger matrix, a share of the depth, and the products are added up in order.
+    const bool by_columns = N >= 4 * TC * parts || parts == 1, by_rows = !by_columns && M >= K;
+    const bool by_depth = !by_columns && !by_rows;
+    const Index sums = by_depth ? M * N : 0;
+    const Scratch<T> scratch(parts * (gemm_scratch<T> + sums));
+    run_each(parts, [&](int part) {
+        T* const packing = scratch.data() + part * gemm_scratch<T>;
+        if (by_depth) {
+            const Range k = share(K, parts, part);
+            T* const to = part == 0 ? c : scratch.data() + parts * gemm_scratch<T> + (part - 1) * sums;
+            gemm(M, N, k.size(), a.from(0, k.begin), b.from(k.begin, 0), to, N, false, packing);
+            return;
+        }
+        const Index unit = by_columns ? TC : TR, side = by_columns ? N : M;
+        const Range tiles = share(divided_up(side, unit), parts, part);
+        const Index begin = tiles.begin * unit, size = smaller(side, tiles.end * unit) - begin;
+        if (by_columns)
+            gemm(M, size, K, a, b.from(0, begin), c + begin, N, false, packing);
+        else
+            gemm(size, N, K, a.from(begin, 0), b, c + begin * N, N, false, packing);
+    });
+    for (int part = 1; by_depth && part < parts; ++part)
+        for (Index i = 0; i < M * N; ++i) c[i] += scratch.data()[parts * gemm_scratch<T> + (part - 1) * sums + i];
 }
 
 }  // namespace

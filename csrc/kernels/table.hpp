@@ -4,7 +4,7 @@
 #include "../kernels.hpp"
 #include "affine.hpp"
 #include "columns.hpp"
-#include "convolution.hpp"
+#include "convolution_backward.hpp"
 #include "pooling.hpp"
 
 #define PYCONV_STRING_(text) #text

@@ -1,0 +1,176 @@
+// Where a convolution's taps lie in memory, once padding and stride are out of the way.
+//
+// The rows of output that are computed together are a *strip* of the batch seen as one stack of N*OH rows. The input
+// rows under a strip are copied once, zeros around them, each row split by ox's stride into its *phases*:
+//
+//   lines (channel, line, phase, column)    a line is an input row; pitch = phases * phase_width elements
+//
+// so that tap t = (fy, fx) of output position (row, ox) lies at row_start[row] + ox + tap_offset(t): stride, padding
+// and dilation are in two small tables, and every run of ox is a run in memory. The column matrix is these runs.
+// An input without padding and horizontal stride serves as its own lines.
+#pragma once
+
+#include "../parallel.hpp"
+#include "simd.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+struct Range {
+    Index begin, end;
+    Index size() const { return end - begin; }
+};
+
+// Part `part` of `parts` consecutive shares of [0, items).
+inline Range share(Index items, int parts, int part) { return {items * part / parts, items * (part + 1) / parts}; }
+
+struct Geometry {
+    Shape input;
+    Extent output;
+    Window window;
+    Index taps, phase_width, pitch;
+    bool in_place;  // the input is its own lines
+
+    // `may_be_in_place`: lines of a gradient are written beyond their ends and have to be copies.
+    Geometry(Shape input_, Extent output_, const Window& window_, bool may_be_in_place)
+        : input(input_), output(output_), window(window_), taps(window.h.filter * window.w.filter) {
+        const bool padded = window.h.pad_before || window.h.pad_after || window.w.pad_before || window.w.pad_after;
+        in_place = may_be_in_place && window.w.stride == 1 && !padded;
+        // what a last window reaches may end before the padded row does
+        const Index width = in_place ? input.w : (output.w - 1) * window.w.stride + reach(window.w);
+        phase_width = divided_up(width, window.w.stride);
+        pitch = phase_width * window.w.stride;
+    }
+
+    Index tap_offset(Index tap) const {
+        const Index fy = tap / window.w.filter, x = tap % window.w.filter * window.w.dilation;
+        return fy * window.h.dilation * pitch + x % window.w.stride * phase_width + x / window.w.stride;
+    }
+
+    // Lines under `rows` consecutive output rows of one image.
+    Index lines_under(Index rows) const { return (rows - 1) * window.h.stride + reach(window.h); }
+
+    // No fewer than the lines under any strip of `rows` rows of the stack.
+    Index most_lines(Index rows) const {
+        const Index images = smaller(input.n, divided_up(rows, output.h) + 1);
+        return in_place ? 0 : rows * window.h.stride + images * reach(window.h);
+    }
+
+    // row_start of a strip. In place, lines are those of the whole input and channels lie h*w apart.
+    void find_rows(Range strip, Index* row_start) const {
+        Index line = 0;
+        for (Index row = strip.begin; row < strip.end; ++row) {
+            const Index n = row / output.h, oy = row % output.h;
+            if (in_place) {
+                row_start[row - strip.begin] = (n * input.c * input.h + oy * window.h.stride) * input.w;
+            } else {
+                row_start[row - strip.begin] = line * pitch;
+                const bool last = oy + 1 == output.h;
+                line += last ? lines_under(1) : window.h.stride;
+            }
+        }
+    }
+};
+
+// Calls visit(n, y, line, x) for the lines under a strip: input row y (or -1 for one of zeros) of image n.
+template <class Visit>
+void for_lines(const Geometry& g, Range strip, const Visit& visit) {
+    Index line = 0;
+    for (Index row = strip.begin; row < strip.end;) {
+        const Index n = row / g.output.h, oy = row % g.output.h;
+        const Index rows = smaller(g.output.h - oy, strip.end - row), lines = g.lines_under(rows);
+        for (Index i = 0; i < lines; ++i) {
+            const Index y = oy * g.window.h.stride + i - g.window.h.pad_before;
+            visit(n, y >= 0 && y < g.input.h ? y : Index(-1), line + i);
+        }
+        line += lines;
+        row += rows;
+    }
+}
+
+// Columns of the input that fall into phase `phase` of a line: input column x lies at (x + pad - phase) / stride.
+struct Phase {
+    Index at, x, count;
+};
+
+inline Phase phase_of(const Geometry& g, Index phase) {
+    const Index stride = g.window.w.stride, pad = g.window.w.pad_before;
+    const Index at = pad > phase ? smaller(divided_up(pad - phase, stride), g.phase_width) : 0;
+    const Index x = at * stride + phase - pad;
+    const Index count = x >= g.input.w ? 0 : smaller(divided_up(g.input.w - x, stride), g.phase_width - at);
+    return {at, x, larger(count, 0)};
+}
+
+// to[i] = from[i * stride]; Stride is the stride where it is 2, else 0
+template <int Stride, class T>
+inline void copy_every(T* to, const T* from, Index stride, Index count) {
+    constexpr int L = int(vector_lanes<T>);
+    Index i = 0;
+    for (; i + L <= count; i += L) store<L>(to + i, load_every<L, Stride>(from + i * stride, stride));
+    for (; i < count; ++i) to[i] = from[i * stride];
+}
+
+// Copies channels [channels.begin, channels.end) of the input's rows under a strip into lines.
+// `x` is the first of the group's channels in the first image; `channel_step` elements from channel to channel.
+template <class T>
+void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step) {
+    const Index stride = g.window.w.stride;
+    for (Index phase = 0; phase < stride; ++phase) {
+        const Phase p = phase_of(g, phase);
+        T* to = lines + phase * g.phase_width;
+        for (Index c = channels.begin; c < channels.end; ++c, to += channel_step)
+            for_lines(g, strip, [&](Index n, Index y, Index line) {
+                T* row = to + line * g.pitch;
+                if (y < 0) return fill(row, g.phase_width, T(0));
+                const T* from = x + ((n * g.input.c + c) * g.input.h + y) * g.input.w + p.x;
+                for (Index i = 0; i < p.count * stride; i += 64 / Index(sizeof(T)))
+                    __builtin_prefetch(from + g.input.h * g.input.w + i);  // this row of the next channel
+                fill(row, p.at, T(0));
+                if (stride == 1)
+                    copy(row + p.at, from, p.count);
+                else if (stride == 2)
+                    copy_every<2>(row + p.at, from, 2, p.count);
+                else
+                    copy_every<0>(row + p.at, from, stride, p.count);
+                fill(row + p.at + p.count, g.phase_width - p.at - p.count, T(0));
+            });
+    }
+}
+
+// The inverse for a gradient: copies the pixels of lines (one image each) back to dx.
+template <class T>
+void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range channels, Range strip, T* dx) {
+    const Index stride = g.window.w.stride;
+    for (Index c = channels.begin; c < channels.end; ++c, lines += channel_step)
+        for_lines(g, strip, [&](Index n, Index y, Index line) {
+            if (y < 0) return;
+            const T* from = lines + line * g.pitch;
+            T* to = dx + ((n * g.input.c + c) * g.input.h + y) * g.input.w;
+            for (Index phase = 0; phase < stride; ++phase, from += g.phase_width) {
+                const Phase p = phase_of(g, phase);
+                if (stride == 1)
+                    for (Index i = 0; i < p.count; ++i) to[p.x + i] = from[p.at + i];
+                else
+                    for (Index i = 0; i < p.count; ++i) to[p.x + i * stride] = from[p.at + i];
+            }
+        });
+}
+
+// Calls run(p, from, count) for the runs in memory of positions [positions.begin, positions.end) of a strip: position p
+// and the count - 1 behind it lie `from` elements after a tap's offset and on.
+template <class Visit>
+void for_runs(Range positions, Index width, const Index* row_start, const Visit& run) {
+    for (Index p = positions.begin; p < positions.end;) {
+        Index row = p / width;
+        const Index x = p % width, from = row_start[row] + x;
+        Index count = width - x;
+        // rows of output that lie one behind the other in memory are one run
+        while (p + count < positions.end && row_start[row + 1] == from + count) count += width, ++row;
+        count = smaller(count, positions.end - p);
+        run(p, from, count);
+        p += count;
+    }
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA

@@ -1,0 +1,118 @@
+// Packing: copying the operands of a matrix product into panels that the micro-kernel reads from front to back.
+//
+//   panel of B   (depth, tile_columns)   a row per step k, a lane per column; lanes that are not used hold anything
+//   panel of A   (depth, tile_rows)      only where A's numbers do not lie one after another along k
+#pragma once
+
+#include "geometry.hpp"
+#include "tile.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+constexpr Index most_positions = 512;  // columns of B packed at a time
+constexpr Index most_depth = 320;      // steps of depth packed at a time
+
+struct Move {
+    Index from, to;
+};
+struct MovesMemory {
+    Move moves[4][most_positions];
+};
+
+// The copies that fill one row of every panel of a chunk: the same for each step of depth, so they are worked out
+// once. They come in four sizes, each one machine instruction wide; where a run is longer than its last copy, that
+// one overlaps the copy before.
+template <class T>
+class Moves {
+public:
+    // Lane p of the chunk lies in panel p / tile_columns, which begins
+    // panel_size elements after the one before.
+    Moves(MovesMemory& memory, Index panel_size) : moves_(memory.moves), panel_size_(panel_size) {}
+
+    // Positions [begin, begin + count) come from `from` on.
+    void add_run(Index begin, Index from, Index count) {
+        while (count > 0) {
+            const Index lane = begin % tile_columns<T>, here = smaller(count, tile_columns<T> - lane);
+            add_within_panel(from, begin / tile_columns<T> * panel_size_ + lane, here);
+            begin += here, from += here, count -= here;
+        }
+    }
+
+    // Lanes [begin, end) of a last panel that is not full: zeros, for numbers left there by chance could be signalling.
+    void clear(Index begin, Index end) {
+        clear_ = begin / tile_columns<T> * panel_size_ + begin % tile_columns<T>;
+        clear_count_ = end - begin;
+    }
+
+    void copy(const T* from, T* to) const {
+        fill(to + clear_, clear_count_, T(0));
+        copy_all<0>(from, to);
+        copy_all<1>(from, to);
+        copy_all<2>(from, to);
+        copy_all<3>(from, to);
+    }
+
+private:
+    static constexpr Index sizes[4] = {vector_lanes<T>, larger(vector_lanes<T> / 2, 1), larger(vector_lanes<T> / 4, 1), 1};
+
+    void add_within_panel(Index from, Index to, Index count) {
+        Index done = 0;
+        for (int size = 0; size < 4; ++size) {
+            for (; count - done >= sizes[size]; done += sizes[size]) add(size, from + done, to + done);
+            // More than half of this size left: one copy that ends with the run, if the run is that long.
+            const Index back = count - sizes[size];
+            if (back >= 0 && count - done > sizes[size] / 2) return add(size, from + back, to + back);
+        }
+    }
+
+    void add(int size, Index from, Index to) { moves_[size][counts_[size]++] = {from, to}; }
+
+    template <int size>
+    void copy_all(const T* from, T* to) const {
+        const Move* move = moves_[size];
+        for (Index i = 0; i < counts_[size]; ++i)
+            __builtin_memcpy(to + move[i].to, from + move[i].from, sizeof(T) * sizes[size]);
+    }
+
+    Index counts_[4] = {}, clear_ = 0, clear_count_ = 0;
+    Move (*moves_)[most_positions];
+    Index panel_size_;
+};
+
+// A square of vector_lanes x vector_lanes numbers, of which `rows` rows are read: to[k * to_step + i] = from[i * from_step + k].
+// Each round riffles the first half of the rows with the second, as one riffles cards; after log2(lanes) rounds,
+// what was a row is a column.
+template <class T, int... I>
+inline void transpose_square(const T* from, Index from_step, Index rows, T* to, Index to_step, Sequence<I...>) {
+    constexpr int N = sizeof...(I);
+    Lanes<T, N> row[N], riffled[N];
+    for (int i = 0; i < N; ++i) row[i] = i < rows ? load<N>(from + i * from_step) : Lanes<T, N>{};
+    for (int round = 1; round < N; round *= 2) {
+        for (int i = 0; i < N / 2; ++i) {
+            riffled[2 * i] = __builtin_shufflevector(row[i], row[i + N / 2], (I / 2 + I % 2 * N)...);
+            riffled[2 * i + 1] = __builtin_shufflevector(row[i], row[i + N / 2], (N / 2 + I / 2 + I % 2 * N)...);
+        }
+        for (int i = 0; i < N; ++i) row[i] = riffled[i];
+    }
+    for (int i = 0; i < N; ++i) store<N>(to + i * to_step, row[i]);
+}
+
+// to[k * to_step + i] = from[i * from_step + k] for `rows` rows i and `columns` columns k.
+// `to` has room for whole vectors of i: what lies behind the last one is overwritten.
+template <class T>
+void transpose(const T* from, Index from_step, Index rows, Index columns, T* to, Index to_step) {
+    constexpr Index L = vector_lanes<T>;
+    for (Index i = 0; i < rows; i += L) {
+        const Index count = smaller(L, rows - i);
+        Index k = 0;
+        for (; k + L <= columns; k += L)
+            transpose_square(from + i * from_step + k, from_step, count, to + k * to_step + i, to_step,
+                             typename Counting<int(L)>::Type());
+        for (; k < columns; ++k)
+            for (Index j = 0; j < L; ++j) to[k * to_step + i + j] = j < count ? from[(i + j) * from_step + k] : T(0);
+    }
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA

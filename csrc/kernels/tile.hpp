@@ -1,0 +1,95 @@
+// The micro-kernel: one tile of a matrix product, C (rows, vectors) = start + A B, every accumulator in a register.
+//
+//   A  `rows` streams of numbers, each broadcast to a whole vector: a[i][lines[l] + x * a_step]
+//   B  for every step of depth, `vectors` vectors side by side; steps lie b_step elements apart
+//   C  row-major, rows `ldc` elements apart
+//
+// The depth runs over `line_count` lines of `length` steps, for an image is a stack of rows; a matrix is one line.
+#pragma once
+
+#include "simd.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// 6 x 4 vectors: 24 of AVX-512's 32 registers hold sums. 6 x 2: 12 of the 16 that the others have.
+constexpr Index tile_rows = 6;
+constexpr Index tile_vectors = PYCONV_VECTOR_BYTES == 64 ? 4 : 2;
+template <class T>
+constexpr Index tile_columns = tile_vectors * vector_lanes<T>;
+
+// What becomes of a tile's sums: C = sum + what C holds, or + `bias`; ReLU of that.
+template <class T>
+struct Ends {
+    bool accumulate;
+    const T* bias;  // one number per row, or null for zeros
+    bool relu;      // a NaN stays
+};
+
+template <class T>
+struct Depth {
+    Index line_count, length;
+    const Index* lines;
+    Index a_step;
+    Index b_step = tile_columns<T>;
+};
+
+template <class T, int rows, int vectors>
+void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+    for (int i = 0; i < rows; ++i)  // C's cache lines arrive while the sums are made
+        for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + i * ldc + v * vector_lanes<T>, 1);
+    Vector<T> sum[rows][vectors] = {};
+    const T* stream[rows];
+    for (Index l = 0; l < depth.line_count; ++l) {
+        for (int i = 0; i < rows; ++i) stream[i] = a[i] + depth.lines[l];
+        for (Index x = 0; x < depth.length; ++x, b += depth.b_step) {
+            const Vector<T>* row = reinterpret_cast<const Vector<T>*>(b);
+            for (int i = 0; i < rows; ++i)
+                for (int v = 0; v < vectors; ++v) sum[i][v] += stream[i][x * depth.a_step] * row[v];
+        }
+    }
+    // A block of depth is summed by itself before it joins the rest: fewer roundings than one long sum.
+    for (int i = 0; i < rows; ++i, c += ldc)
+        for (int v = 0; v < vectors; ++v) {
+            Vector<T>& to = reinterpret_cast<Vector<T>*>(c)[v];
+            sum[i][v] += ends.accumulate ? to : Vector<T>{} + (ends.bias ? ends.bias[i] : T(0));
+            to = ends.relu ? (sum[i][v] <= 0 ? Vector<T>{} : sum[i][v]) : sum[i][v];
+        }
+}
+
+template <class T>
+using MultiplyTile = void (*)(const T* const*, Depth<T>, const T*, T*, Index, Ends<T>);
+
+// The micro-kernel for a tile of 1 to tile_rows rows and 1 to tile_vectors vectors.
+template <class T>
+MultiplyTile<T> tile_of(Index rows, Index vectors) {
+#define PYCONV_ROW(v)                                                                                        \
+    {multiply_tile<T, 1, v>, multiply_tile<T, 2, v>, multiply_tile<T, 3, v>, multiply_tile<T, 4, v>,         \
+     multiply_tile<T, 5, v>, multiply_tile<T, 6, v>}
+    static constexpr MultiplyTile<T> tiles[tile_vectors][tile_rows] = {
+        PYCONV_ROW(1), PYCONV_ROW(2),
+#if PYCONV_VECTOR_BYTES == 64
+        PYCONV_ROW(3), PYCONV_ROW(4)
+#endif
+    };
+#undef PYCONV_ROW
+    return tiles[vectors - 1][rows - 1];
+}
+
+// The same for the first `columns` columns: by way of a whole tile where they end within a vector.
+template <class T>
+void multiply(Index rows, Index columns, const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+    const Index vectors = divided_up(columns, vector_lanes<T>);
+    const MultiplyTile<T> kernel = tile_of<T>(rows, vectors);
+    if (columns == vectors * vector_lanes<T>) return kernel(a, depth, b, c, ldc, ends);
+    T tile[tile_rows * tile_columns<T>];
+    if (ends.accumulate)
+        for (Index i = 0; i < rows; ++i)
+            for (Index j = 0; j < tile_columns<T>; ++j) tile[i * tile_columns<T> + j] = j < columns ? c[i * ldc + j] : T(0);
+    kernel(a, depth, b, tile, tile_columns<T>, ends);
+    for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < columns; ++j) c[i * ldc + j] = tile[i * tile_columns<T> + j];
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
