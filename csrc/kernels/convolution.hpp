@@ -9,45 +9,13 @@
 // col is never written down: the panels of col^T that the micro-kernel multiplies are runs of lines (geometry.hpp).
 #pragma once
 
+#include "depthwise.hpp"
 #include "packing.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
 
 constexpr Index most_packed_weights = 1 << 20;
-
-// How the stack of N*OH output rows is cut into strips: within images where these are large.
-template <class T>
-struct Strips {
-    Index rows = 1, count, stack;
-    Index image_rows;  // OH where strips end with their image, else 0
-    Index used_rows, per_image;
-
-    // `step`: strips of a pooled output have a whole number of pooling windows' rows, and leave out rows beyond these
-    Strips(Index images, Extent output, Index step, bool within_images) {
-        stack = images * output.h;
-        used_rows = output.h / step * step;
-        within_images = within_images || used_rows * output.w >= most_positions;
-        image_rows = within_images ? output.h : 0;
-        const Index fitting = larger(most_positions / output.w / step, 1) * step;
-        const Index most = smaller(fitting, within_images ? used_rows : larger(stack, 1));
-        // of the heights that nearly fill the limit, the one that wastes the fewest lanes
-        double least_waste = 2;
-        for (Index height = most; height > 0 && 4 * height >= 3 * most; height -= step) {
-            const double lanes = double(rounded_up(height * output.w, vector_lanes<T>));
-            const double waste = lanes / double(height * output.w);
-            if (waste < least_waste) rows = height, least_waste = waste;
-        }
-        per_image = divided_up(used_rows, rows);
-        count = within_images ? images * per_image : divided_up(stack, rows);
-    }
-
-    Range at(Index strip) const {
-        if (!image_rows) return {strip * rows, smaller((strip + 1) * rows, stack)};
-        const Index first = strip / per_image * image_rows, begin = strip % per_image * rows;
-        return {first + begin, first + smaller(begin + rows, used_rows)};
-    }
-};
 
 // The numbers of a weight matrix (rows, K), k = (channel, tap), wherever they lie.
 template <class T>
@@ -70,23 +38,71 @@ struct Weights {
     }
 };
 
-// Where the results go: y(n, f, oy, ox) at the given steps.
+// Where results go: y(n, f, oy, ox) at the given steps.
 template <class T>
-struct Destination {
+struct Placed {
     T* data;
     Index image_step, filter_step, row_step, column_step;
+
+    static constexpr bool within_images = false;
+    Index rows_step() const { return 1; }
+
+    // Where a strip's results may be written as they come, the first of filter f's; else null.
+    T* directly(const Geometry& g, Range strip, Index f) const {
+        const Index n = strip.begin / g.output.h, oy = strip.begin % g.output.h;
+        const bool one_image = oy + strip.size() <= g.output.h;
+        const bool whole_rows = column_step == 1 && row_step == g.output.w;
+        return one_image && whole_rows ? data + n * image_step + f * filter_step + oy * row_step : nullptr;
+    }
+
+    // Takes the rows of a strip for filter f, row_size numbers from one to the next.
+    void take_rows(const Geometry& g, Range strip, Index f, const T* from, Index row_size) const {
+        const Index OH = g.output.h, OW = g.output.w;  // the strip lies within one image
+        T* to = data + strip.begin / OH * image_step + f * filter_step + strip.begin % OH * row_step;
+        for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step) {
+            if (column_step == 1)
+                copy(to, from, OW);
+            else
+                for (Index i = 0; i < OW; ++i) to[i * column_step] = from[i];
+        }
+    }
+
+    // Takes a strip's results for filters fs, rows of `width` numbers.
+    void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
+        const Index OH = g.output.h, OW = g.output.w;
+        for (Index f = fs.begin; f < fs.end; ++f, from += width)
+            for (Index row = strip.begin; row < strip.end;) {
+                // rows that lie one behind the other go together
+                const Index rows = row_step == OW ? smaller(OH - row % OH, strip.end - row) : 1;
+                T* to = data + row / OH * image_step + f * filter_step + row % OH * row_step;
+                const T* row_from = from + (row - strip.begin) * OW;
+                if (column_step == 1)
+                    copy(to, row_from, rows * OW);
+                else
+                    for (Index i = 0; i < OW; ++i) to[i * column_step] = row_from[i];
+                row += rows;
+            }
+    }
 };
 
+// Sizes of one convolution, named as at the head of this file.
+struct Sizes {
+    Index FG, CG, K, P;
+    Sizes(Shape filter, Extent output, Index groups)
+        : FG(filter.n / groups), CG(filter.c), K(filter.c * filter.h * filter.w), P(output.h * output.w) {}
+};
+
+// Is every channel a group with one filter?
+inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.CG == 1 && s.FG == 1; }
+
 // y = Weights * col^T + b for the channels of each group of x
-template <class T>
-void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Destination<T>& y,
+template <class T, class Output>
+void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Output& y,
               const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
     const bool packed_weights = !(weights.channel_step == g.taps && weights.taps[g.taps - 1] == g.taps - 1);
-    const bool whole_planes = y.column_step == 1 && y.row_step == OW;
-    const Strips<T> strips(g.input.n, g.output, 1, false);
-    const bool direct = whole_planes && (strips.image_rows || g.input.n == 1);
+    const Strips<T> strips(g.input.n, g.output, y.rows_step(), y.within_images);
     const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most_positions, TC));
     const Index depth = divided_up(K, divided_up(K, most_depth));
     const Index line_channels = smaller(CG, depth / g.taps + 2), line_step = g.most_lines(strips.rows) * g.pitch;
@@ -98,8 +114,10 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
     const bool packed_once = packed_weights && groups * FG_up * K <= most_packed_weights;
     const Index panels_size = depth * chunk, lines_size = line_channels * line_step;
     const Index a_size = packed_weights && !packed_once ? FG_up * depth : 0;
-    // sums of a strip: of all filters, or where the depth is one block, of one tile's
-    const Index y_size = direct ? 0 : (depth == K ? TR : FG) * width;
+    // The sums of a strip that cannot be written directly: of all its filters, or of one tile's where these are
+    // finished at once.
+    const bool at_once = depth == K && width <= chunk;
+    const Index y_size = (at_once ? TR : tiles * TR) * width;
     const Index part_size = rounded_up(panels_size + lines_size + a_size + y_size, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> tables(g.taps + parts * strips.rows);
@@ -134,29 +152,16 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
             const Range filters{first_tile * TR, smaller(FG, last_tile * TR)};
             unit += last_tile - first_tile;
             const Index positions = strip.size() * OW;
-            T* const image_y = y.data + strip.begin / OH * y.image_step + group * FG * y.filter_step + strip.begin % OH * OW;
-            const Index ldc = direct ? y.filter_step : width;
+            const bool direct = y.directly(g, strip, 0);
+            const Index ldc = direct ? y.directly(g, strip, 1) - y.directly(g, strip, 0) : width;
             const T* const group_x = x + group * CG * plane;
             const T* const group_b = b ? b + group * FG : nullptr;
             const Weights<T> w = group_weights(group);
-            const auto scatter = [&](const T* from, Index from_step, Range fs, Range ps) {
-                for (Index f = fs.begin; f < fs.end; ++f, from += from_step)
-                    for (Index p = ps.begin; p < ps.end;) {
-                        const Index row = strip.begin + p / OW, x = p % OW;
-                        Index count = OW - x;
-                        if (whole_planes) count += (smaller(OH - row % OH, strip.end - row) - 1) * OW;
-                        count = smaller(count, ps.end - p);
-                        T* to = y.data + row / OH * y.image_step + (group * FG + f) * y.filter_step + row % OH * y.row_step + x * y.column_step;
-                        if (y.column_step == 1) copy(to, from + p, count);
-                        else for (Index i = 0; i < count; ++i) to[i * y.column_step] = from[p + i];
-                        p += count;
-                    }
-            };
             g.find_rows(strip, row_start);
             for (Index k = 0; k < K; k += depth) {
                 const Index k_depth = smaller(depth, K - k);
                 const Range channels{k / g.taps, divided_up(k + k_depth, g.taps)};
-                if (!g.in_place) copy_lines(g, group_x, channels, strip, lines, line_step);
+                if (!g.in_place) copy_lines(g, group_x, channels, strip, lines, line_step, true);
                 if (packed_weights && !packed_once) w.pack(filters, k, k_depth, g.taps, a_panels);
                 // first panel of A for this block of depth, were it that of filter 0
                 const T* const a_block = packed_once ? packed.data() + (group * K + k) * FG_up : a_panels - filters.begin * k_depth;
@@ -176,39 +181,40 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
                     }
                     const bool last = k + k_depth == K;
                     for (Index f = filters.begin; f < filters.end; f += TR) {
-                        T* const c = direct ? image_y + f * ldc : strip_y + (depth == K ? 0 : f * width);
+                        T* const c = direct ? y.directly(g, strip, group * FG + f) : strip_y + (at_once ? 0 : f - filters.begin) * width;
                         const Index rows = smaller(TR, filters.end - f), line = 0;
                         const T* a[TR];
                         for (Index i = 0; i < rows; ++i)
                             a[i] = packed_weights ? a_block + f * k_depth + i : w.data + (f + i) * w.row_step + k;
-                        const Ends<T> ends{k > 0, group_b ? group_b + f : nullptr, relu && last};
+                        const Ends<T> ends{k > 0, group_b && k == 0 ? group_b + f : nullptr, relu && last};
                         for (Index q = p; q < p_end; q += TC)
                             multiply(rows, smaller(TC, p_end - q), a, Depth<T>{1, k_depth, &line, packed_weights ? TR : Index(1)},
                                      panels + (q - p) * k_depth, c + q, ldc, ends);
-                        if (!direct && last) scatter(c, width, {f, f + rows}, {p, p_end});
+                        if (at_once && !direct) y.take(g, strip, {group * FG + f, group * FG + f + rows}, c, width);
                     }
                 }
             }
+            if (!at_once && !direct) y.take(g, strip, {group * FG + filters.begin, group * FG + filters.end}, strip_y, width);
         }
     });
 }
 
-// Sizes of one convolution, named as at the head of this file.
-struct Sizes {
-    Index FG, CG, K, P;
-    Sizes(Shape filter, Extent output, Index groups)
-        : FG(filter.n / groups), CG(filter.c), K(filter.c * filter.h * filter.w), P(output.h * output.w) {}
-};
+template <class T, class Output>
+void convolve_forward(const T* x, const T* W, const T* b, const Output& y, const Geometry& g, const Sizes& s, Index groups,
+                      bool relu) {
+    const Scratch<Index> taps(g.taps);
+    for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
+    if (is_depthwise(s, groups) && !Output::within_images && !relu)
+        return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
+    convolve(x, Weights<T>{W, s.K, g.taps, taps.data()}, s.FG * s.K, b, y, g, s.FG, s.CG, groups, relu);
+}
 
 template <class T>
 void conv2d(const T* x, const T* W, const T* b, T* y, Shape input, Shape filter, Extent output, Window window,
             Index groups) {
     const Sizes s(filter, output, groups);
     const Geometry g(input, output, window, true);
-    const Scratch<Index> taps(g.taps);
-    for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
-    convolve(x, Weights<T>{W, s.K, g.taps, taps.data()}, s.FG * s.K, b,
-             Destination<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s.FG, s.CG, groups, false);
+    convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, false);
 }
 
 }  // namespace

@@ -60,10 +60,16 @@ void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter
                 for (Index j = 0; j < w.taps; ++j)
                     taps.data()[i * w.taps + j] =
                         (h.first + (h.taps - 1 - i) * h.step) * filter.w + w.first + (w.taps - 1 - j) * w.step;
-            const Geometry g({input.n, filter.n, output.h, output.w}, {h.pixels, w.pixels}, {h.window, w.window}, true);
+            const Geometry g({input.n, filter.n, output.h, output.w}, {h.pixels, w.pixels}, {h.window, w.window},
+                             !is_depthwise(s, groups));
             const Index plane = input.h * input.w;
+            const Placed<T> to{dx + y * input.w + x, input.c * plane, plane, window.h.stride * input.w, window.w.stride};
+            if (is_depthwise(s, groups)) {
+                convolve_planes(dout, W, s.K, taps.data(), static_cast<const T*>(nullptr), to, g);
+                continue;
+            }
             convolve(dout, Weights<T>{W, filter.h * filter.w, s.K, taps.data()}, s.FG * s.K, static_cast<const T*>(nullptr),
-                     Destination<T>{dx + y * input.w + x, input.c * plane, plane, window.h.stride * input.w, window.w.stride}, g,
+                     to, g,
                      s.CG, s.FG, groups, false);
         }
 }
@@ -160,7 +166,7 @@ void scatter_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filte
 
 template <class T>
 void conv2d_backward_data(const T* dout, const T* W, T* dx, Shape input, Shape filter, Extent output, Window window, Index groups) {
-    if (filter.c >= 6) gather_gradient(dout, W, dx, input, filter, output, window, groups);
+    if (filter.c >= 6 || is_depthwise(Sizes(filter, output, groups), groups)) gather_gradient(dout, W, dx, input, filter, output, window, groups);
     else scatter_gradient(dout, W, dx, input, filter, output, window, groups);
 }
 
@@ -168,6 +174,7 @@ template <class T>
 void conv2d_backward_weight(const T* x, const T* dout, T* dW, T* db, Shape input, Shape filter, Extent output,
                             Window window, Index groups) {
     const Sizes s(filter, output, groups);
+    if (is_depthwise(s, groups)) return plane_weight_gradient(x, dout, dW, db, Geometry(input, output, window, false));
     const Geometry g(input, output, window, true);
     const Strips<T> strips(input.n, output, 1, false);
     constexpr Index TC = tile_columns<T>;
@@ -227,7 +234,7 @@ void conv2d_backward_weight(const T* x, const T* dout, T* dW, T* db, Shape input
                     const Index k1 = smaller(ks.end, k0 + k_block);
                     const Range channels{k0 / g.taps, divided_up(k1, g.taps)};
                     const T* base = x + (group * s.CG + channels.begin) * input.h * input.w;
-                    if (!g.in_place) copy_lines(g, x + group * s.CG * input.h * input.w, channels, strip, lines, line_step), base = lines;
+                    if (!g.in_place) copy_lines(g, x + group * s.CG * input.h * input.w, channels, strip, lines, line_step, true), base = lines;
                     const Index channel_step = g.in_place ? input.h * input.w : line_step;
                     for (Index k = k0; k < k1; k += tile_rows) {
                         const Index rows = smaller(tile_rows, k1 - k);

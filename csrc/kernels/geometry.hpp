@@ -16,6 +16,8 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+constexpr Index most_positions = 512;  // output positions that are computed together
+
 struct Range {
     Index begin, end;
     Index size() const { return end - begin; }
@@ -23,6 +25,39 @@ struct Range {
 
 // Part `part` of `parts` consecutive shares of [0, items).
 inline Range share(Index items, int parts, int part) { return {items * part / parts, items * (part + 1) / parts}; }
+
+// How the stack of N*OH output rows is cut into strips: within images where these are large.
+template <class T>
+struct Strips {
+    Index rows = 1, count, stack;
+    Index image_rows;  // OH where strips end with their image, else 0
+    Index used_rows, per_image;
+
+    // `step`: strips of a pooled output have a whole number of pooling windows' rows, and leave out rows beyond these
+    Strips(Index images, Extent output, Index step, bool within_images) {
+        stack = images * output.h;
+        used_rows = output.h / step * step;
+        within_images = within_images || used_rows * output.w >= most_positions;
+        image_rows = within_images ? output.h : 0;
+        const Index fitting = larger(most_positions / output.w / step, 1) * step;
+        const Index most = smaller(fitting, within_images ? used_rows : larger(stack, 1));
+        // of the heights that nearly fill the limit, the one that wastes the fewest lanes
+        double least_waste = 2;
+        for (Index height = most; height > 0 && 4 * height >= 3 * most; height -= step) {
+            const double lanes = double(rounded_up(height * output.w, vector_lanes<T>));
+            const double waste = lanes / double(height * output.w);
+            if (waste < least_waste) rows = height, least_waste = waste;
+        }
+        per_image = divided_up(used_rows, rows);
+        count = within_images ? images * per_image : divided_up(stack, rows);
+    }
+
+    Range at(Index strip) const {
+        if (!image_rows) return {strip * rows, smaller((strip + 1) * rows, stack)};
+        const Index first = strip / per_image * image_rows, begin = strip % per_image * rows;
+        return {first + begin, first + smaller(begin + rows, used_rows)};
+    }
+};
 
 struct Geometry {
     Shape input;
@@ -58,15 +93,13 @@ struct Geometry {
 
     // row_start of a strip. In place, lines are those of the whole input and channels lie h*w apart.
     void find_rows(Range strip, Index* row_start) const {
-        Index line = 0;
-        for (Index row = strip.begin; row < strip.end; ++row) {
-            const Index n = row / output.h, oy = row % output.h;
-            if (in_place) {
-                row_start[row - strip.begin] = (n * input.c * input.h + oy * window.h.stride) * input.w;
-            } else {
-                row_start[row - strip.begin] = line * pitch;
-                const bool last = oy + 1 == output.h;
-                line += last ? lines_under(1) : window.h.stride;
+        Index n = strip.begin / output.h, oy = strip.begin % output.h, line = 0;
+        for (Index row = 0; row < strip.size(); ++row) {
+            row_start[row] = in_place ? (n * input.c * input.h + oy * window.h.stride) * input.w : line * pitch;
+            line += window.h.stride;
+            if (++oy == output.h) {
+                line += reach(window.h) - window.h.stride;
+                oy = 0, ++n;
             }
         }
     }
@@ -112,26 +145,28 @@ inline void copy_every(T* to, const T* from, Index stride, Index count) {
 
 // Copies channels [channels.begin, channels.end) of the input's rows under a strip into lines.
 // `x` is the first of the group's channels in the first image; `channel_step` elements from channel to channel.
+// `zeros`: write those around the image, too; they are still there where the strip before had the same shape.
 template <class T>
-void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step) {
-    const Index stride = g.window.w.stride;
+void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
+    const Index stride = g.window.w.stride, plane = g.input.h * g.input.w;
     for (Index phase = 0; phase < stride; ++phase) {
         const Phase p = phase_of(g, phase);
         T* to = lines + phase * g.phase_width;
         for (Index c = channels.begin; c < channels.end; ++c, to += channel_step)
             for_lines(g, strip, [&](Index n, Index y, Index line) {
                 T* row = to + line * g.pitch;
-                if (y < 0) return fill(row, g.phase_width, T(0));
-                const T* from = x + ((n * g.input.c + c) * g.input.h + y) * g.input.w + p.x;
+                if (y < 0) return zeros ? fill(row, g.phase_width, T(0)) : void();
+                const T* from = x + (n * g.input.c + c) * plane + y * g.input.w + p.x;
                 for (Index i = 0; i < p.count * stride; i += 64 / Index(sizeof(T)))
-                    __builtin_prefetch(from + g.input.h * g.input.w + i);  // this row of the next channel
-                fill(row, p.at, T(0));
+                    __builtin_prefetch(from + plane + i);  // this row of the next channel
                 if (stride == 1)
                     copy(row + p.at, from, p.count);
                 else if (stride == 2)
                     copy_every<2>(row + p.at, from, 2, p.count);
                 else
                     copy_every<0>(row + p.at, from, stride, p.count);
+                if (!zeros) return;
+                fill(row, p.at, T(0));
                 fill(row + p.at + p.count, g.phase_width - p.at - p.count, T(0));
             });
     }

@@ -10,8 +10,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index most_positions = 512;  // columns of B packed at a time
-constexpr Index most_depth = 320;      // steps of depth packed at a time
+constexpr Index most_depth = 320;  // steps of depth packed at a time
 
 struct Move {
     Index from, to;

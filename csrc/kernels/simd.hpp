@@ -46,11 +46,6 @@ constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
 constexpr Index divided_up(Index a, Index b) { return (a + b - 1) / b; }
 constexpr Index rounded_up(Index a, Index b) { return divided_up(a, b) * b; }
 
-template <class T>
-inline void fill(T* to, Index count, T value) {
-    for (Index i = 0; i < count; ++i) to[i] = value;
-}
-
 // Vectors of every width, for rows shorter than the widest: Lanes<T, N> is N numbers side by side, or with N = 1 a
 // plain number, so that one template serves whole vectors and single elements. WholeLanes<T, N> are the integers
 // that comparing two of them gives, one of the same width per lane (one Index where N = 1).
@@ -168,16 +163,63 @@ inline void with_lanes(Index count, const Body& body) {
         with_lanes<T, N / 2>(count, body);
 }
 
-// to[0..count) = from[0..count)
-template <class T>
-inline void copy(T* to, const T* from, Index count) {
-    constexpr Index L = vector_lanes<T>;
-    if (count < L) {
-        for (Index i = 0; i < count; ++i) to[i] = from[i];
-        return;
+// to[0..count) = value, by the widest vectors that fit; the last may overlap the one before.
+template <class T, int N = int(vector_lanes<T>)>
+inline void fill(T* to, Index count, T value) {
+    if constexpr (N > 1) {
+        if (count < N) return fill<T, N / 2>(to, count, value);
+        const Lanes<T, N> values = Lanes<T, N>{} + value;
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, values);
+        store<N>(to + count - N, values);
+    } else if (count > 0) {
+        *to = value;
     }
-    for (Index i = 0; i + L < count; i += L) store<L>(to + i, load<L>(from + i));
-    store<L>(to + count - L, load<L>(from + count - L));  // the last whole vector, which may overlap the one before
+}
+
+// to[0..count) = from[0..count), by the widest vectors that fit; the last may overlap the one before.
+template <class T, int N = int(vector_lanes<T>)>
+inline void copy(T* to, const T* from, Index count) {
+    if constexpr (N > 1) {
+        if (count < N) return copy<T, N / 2>(to, from, count);
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load<N>(from + i));
+        store<N>(to + count - N, load<N>(from + count - N));
+    } else if (count > 0) {
+        *to = *from;
+    }
+}
+
+// sum of a[0..count) in vector_lanes partial sums, added up in order
+template <class T>
+T sum(const T* a, Index count) {
+    T partial[vector_lanes<T>] = {};
+    Index i = 0;
+    for (; i + vector_lanes<T> <= count; i += vector_lanes<T>)
+        for (Index lane = 0; lane < vector_lanes<T>; ++lane) partial[lane] += a[i + lane];
+    T total = 0;
+    for (; i < count; ++i) total += a[i];
+    for (Index lane = 0; lane < vector_lanes<T>; ++lane) total += partial[lane];
+    return total;
+}
+
+// body(0), ..., body(N - 1) with the numbers as constants: an array that is indexed by them alone needs no memory.
+template <int N, class Body>
+__attribute__((always_inline)) inline void repeat(const Body& body) {
+    if constexpr (N > 0) {
+        repeat<N - 1>(body);
+        body(Constant<N - 1>());
+    }
+}
+
+// to[i] = y[i] <= 0 ? 0 : gradient[i]: what ReLU lets pass backward, y being its result.
+template <class T>
+inline void pass_relu(const T* y, const T* gradient, T* to, Index count) {
+    constexpr int L = int(vector_lanes<T>);
+    Index i = 0;
+    for (; i + L <= count; i += L) {
+        const Lanes<T, L> g = load<L>(gradient + i);
+        store<L>(to + i, load<L>(y + i) <= 0 ? Lanes<T, L>{} : g);
+    }
+    for (; i < count; ++i) to[i] = y[i] <= 0 ? T(0) : gradient[i];
 }
 
 }  // namespace

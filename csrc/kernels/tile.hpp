@@ -18,7 +18,7 @@ constexpr Index tile_vectors = PYCONV_VECTOR_BYTES == 64 ? 4 : 2;
 template <class T>
 constexpr Index tile_columns = tile_vectors * vector_lanes<T>;
 
-// What becomes of a tile's sums: C = sum + what C holds, or + `bias`; ReLU of that.
+// What becomes of a tile's sums: what C holds and `bias` may be added, and ReLU taken.
 template <class T>
 struct Ends {
     bool accumulate;
@@ -36,25 +36,39 @@ struct Depth {
 
 template <class T, int rows, int vectors>
 void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
-    for (int i = 0; i < rows; ++i)  // C's cache lines arrive while the sums are made
-        for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + i * ldc + v * vector_lanes<T>, 1);
-    Vector<T> sum[rows][vectors] = {};
-    const T* stream[rows];
+    using V = Vector<T>;
+    V sum[rows][vectors];
+    T* to = c;
+    repeat<rows>([&](auto i) {
+        repeat<vectors>([&](auto v) { sum[i.value][v.value] = V{}; });
+        // C's cache lines arrive while the sums are made.
+        repeat<vectors>([&](auto v) { __builtin_prefetch(to + v.value * vector_lanes<T>, 1); });
+        to += ldc;
+    });
     for (Index l = 0; l < depth.line_count; ++l) {
-        for (int i = 0; i < rows; ++i) stream[i] = a[i] + depth.lines[l];
-        for (Index x = 0; x < depth.length; ++x, b += depth.b_step) {
-            const Vector<T>* row = reinterpret_cast<const Vector<T>*>(b);
-            for (int i = 0; i < rows; ++i)
-                for (int v = 0; v < vectors; ++v) sum[i][v] += stream[i][x * depth.a_step] * row[v];
+        const T* stream[rows];
+        repeat<rows>([&](auto i) { stream[i.value] = a[i.value] + depth.lines[l]; });
+        for (Index x = 0, at = 0; x < depth.length; ++x, at += depth.a_step, b += depth.b_step) {
+            V row[vectors];
+            repeat<vectors>([&](auto v) { row[v.value] = reinterpret_cast<const V*>(b)[v.value]; });
+            repeat<rows>([&](auto i) {
+                const T number = stream[i.value][at];
+                repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
+            });
         }
     }
     // A block of depth is summed by itself before it joins the rest: fewer roundings than one long sum.
-    for (int i = 0; i < rows; ++i, c += ldc)
-        for (int v = 0; v < vectors; ++v) {
-            Vector<T>& to = reinterpret_cast<Vector<T>*>(c)[v];
-            sum[i][v] += ends.accumulate ? to : Vector<T>{} + (ends.bias ? ends.bias[i] : T(0));
-            to = ends.relu ? (sum[i][v] <= 0 ? Vector<T>{} : sum[i][v]) : sum[i][v];
-        }
+    repeat<rows>([&](auto i) {
+        repeat<vectors>([&](auto v) {
+            V& total = sum[i.value][v.value];
+            V& result = reinterpret_cast<V*>(c)[v.value];
+            if (ends.accumulate) total += result;
+            if (ends.bias) total += ends.bias[i.value];
+            if (ends.relu) total = total <= 0 ? V{} : total;
+            result = total;
+        });
+        c += ldc;
+    });
 }
 
 template <class T>
