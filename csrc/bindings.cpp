@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -26,6 +27,7 @@ namespace {
 
 using pyconv::Extent;
 using pyconv::Index;
+using pyconv::Kernels;
 using pyconv::Shape;
 using pyconv::Window;
 
@@ -36,7 +38,7 @@ using Sizes4 = std::array<Index, 4>;
 using WindowFields = std::array<Index, 10>;
 
 template <class T>
-const pyconv::Kernels<T>& kernels() {
+const Kernels<T>& kernels() {
     if constexpr (std::is_same_v<T, float>)
         return pyconv::kernels().f32;
     else
@@ -117,6 +119,14 @@ template <class T>
 const T* elements(const Array<T>& a) {
     require(reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) == 0, "an array is not aligned to its elements");
     return a.data();
+}
+
+// Likewise of an argument that a kernel changes in place.
+template <class T>
+T* changeable(Array<T>& a) {
+    require(a.writeable(), "an array that changes in place is read-only");
+    elements(a);
+    return a.mutable_data();
 }
 
 // Runs a kernel with the GIL released. Pointers were taken from the arrays before: no Python object is touched.
@@ -281,6 +291,70 @@ py::tuple affine_backward(const Array<T>& x, const Array<T>& dout, const Array<T
     return py::make_tuple(dx, dW, db);
 }
 
+template <class T>
+Array<T> of_shape(const Array<T>& a) {
+    return Array<T>(py::array::ShapeContainer(a.shape(), a.shape() + a.ndim()));
+}
+
+template <class T>
+bool same_shape(const Array<T>& a, const Array<T>& b) {
+    return a.ndim() == b.ndim() && std::equal(a.shape(), a.shape() + a.ndim(), b.shape());
+}
+
+template <class T>
+Array<T> relu(const Array<T>& x) {
+    Array<T> y = of_shape(x);
+    run(kernels<T>().relu, elements(x), y.mutable_data(), x.size());
+    return y;
+}
+
+template <class T>
+Array<T> relu_backward(const Array<T>& dout, const Array<T>& y) {
+    require(same_shape(dout, y), "dout and y differ in shape");
+    Array<T> dx = of_shape(y);
+    run(kernels<T>().relu_backward, elements(dout), elements(y), dx.mutable_data(), y.size());
+    return dx;
+}
+
+// The arrays of an optimizer's step: a parameter, its gradient, what is remembered of it.
+template <class T>
+void require_step(std::initializer_list<const Array<T>*> arrays) {
+    const auto begins = [](const Array<T>* a) { return reinterpret_cast<std::uintptr_t>(a->data()); };
+    for (const Array<T>* a : arrays) {
+        require(same_shape(*a, **arrays.begin()), "the arrays of a step differ in shape");
+        const std::uintptr_t bytes = std::uintptr_t(a->nbytes());  // of each, the same
+        for (const Array<T>* b : arrays)
+            require(a == b || begins(a) + bytes <= begins(b) || begins(b) + bytes <= begins(a),
+                    "the arrays of a step overlap");
+    }
+}
+
+// The function of Python that runs a step's kernel, for the three numbers of arrays an optimizer remembers.
+template <class T, class... Numbers>
+auto step(void (*Kernels<T>::*kernel)(T*, const T*, Index, Numbers...)) {
+    return [kernel](Array<T> param, const Array<T>& grad, Numbers... numbers) {
+        require_step<T>({&param, &grad});
+        run(kernels<T>().*kernel, changeable(param), elements(grad), param.size(), numbers...);
+    };
+}
+
+template <class T, class... Numbers>
+auto step(void (*Kernels<T>::*kernel)(T*, const T*, T*, Index, Numbers...)) {
+    return [kernel](Array<T> param, const Array<T>& grad, Array<T> v, Numbers... numbers) {
+        require_step<T>({&param, &grad, &v});
+        run(kernels<T>().*kernel, changeable(param), elements(grad), changeable(v), param.size(), numbers...);
+    };
+}
+
+template <class T, class... Numbers>
+auto step(void (*Kernels<T>::*kernel)(T*, const T*, T*, T*, Index, Numbers...)) {
+    return [kernel](Array<T> param, const Array<T>& grad, Array<T> m, Array<T> v, Numbers... numbers) {
+        require_step<T>({&param, &grad, &m, &v});
+        run(kernels<T>().*kernel, changeable(param), elements(grad), changeable(m), changeable(v), param.size(),
+            numbers...);
+    };
+}
+
 // Registers every kernel for one element type. noconvert: an array of another dtype, or one that is not
 // C-contiguous, is an error here instead of a hidden copy.
 template <class T>
@@ -300,6 +374,16 @@ void register_kernels(py::module_& m) {
           "window"_a, "groups"_a);
     m.def("affine", affine<T>, exact("x"), exact("W"), exact("b"));
     m.def("affine_backward", affine_backward<T>, exact("x"), exact("dout"), exact("W"));
+    m.def("relu", relu<T>, exact("x"));
+    m.def("relu_backward", relu_backward<T>, exact("dout"), exact("y"));
+    const py::arg param = exact("param"), grad = exact("grad"), lr("lr");
+    m.def("sgd_step", step<T>(&Kernels<T>::sgd_step), param, grad, lr);
+    m.def("momentum_step", step<T>(&Kernels<T>::momentum_step), param, grad, exact("v"), lr, "momentum"_a);
+    m.def("nesterov_step", step<T>(&Kernels<T>::nesterov_step), param, grad, exact("v"), lr, "momentum"_a);
+    m.def("adagrad_step", step<T>(&Kernels<T>::adagrad_step), param, grad, exact("h"), lr);
+    m.def("rmsprop_step", step<T>(&Kernels<T>::rmsprop_step), param, grad, exact("h"), lr, "decay_rate"_a);
+    m.def("adam_step", step<T>(&Kernels<T>::adam_step), param, grad, exact("m"), exact("v"), lr, "beta1"_a,
+          "beta2"_a);
 }
 
 py::dict build_info() {

@@ -30,7 +30,15 @@ namespace pyconv {
                                     Extent output, Window window, Index groups))                                 \
     KERNEL(affine, (const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs))          \
     KERNEL(affine_backward, (const T* x, const T* dout, const T* W, T* dx, T* dW, T* db, Index rows,             \
-                             Index inputs, Index outputs))
+                             Index inputs, Index outputs))                                                       \
+    KERNEL(relu, (const T* x, T* y, Index size))                                                                 \
+    KERNEL(relu_backward, (const T* dout, const T* y, T* dx, Index size))                                        \
+    KERNEL(sgd_step, (T* param, const T* grad, Index size, double lr))                                           \
+    KERNEL(momentum_step, (T* param, const T* grad, T* v, Index size, double lr, double momentum))               \
+    KERNEL(nesterov_step, (T* param, const T* grad, T* v, Index size, double lr, double momentum))               \
+    KERNEL(adagrad_step, (T* param, const T* grad, T* h, Index size, double lr))                                 \
+    KERNEL(rmsprop_step, (T* param, const T* grad, T* h, Index size, double lr, double decay_rate))              \
+    KERNEL(adam_step, (T* param, const T* grad, T* m, T* v, Index size, double lr, double beta1, double beta2))
 
 template <class T>
 struct Kernels {

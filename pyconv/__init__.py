@@ -33,6 +33,8 @@ from .ops import (
     im2col,
     max_pool2d,
     max_pool2d_backward,
+    relu,
+    relu_backward,
 )
 from .system import build_info, get_num_threads, set_num_threads
 
@@ -65,6 +67,8 @@ __all__ = [
     "networks",
     "optimizers",
     "reference",
+    "relu",
+    "relu_backward",
     "set_num_threads",
     "use_backend",
     "weights",

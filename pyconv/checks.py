@@ -369,6 +369,17 @@ def affine_backward(x: object, dout: object, W: object) -> tuple[Array, Array, A
     return x, dout, W
 
 
+def relu(x: object) -> Array:
+    return float_array("x", x)
+
+
+def relu_backward(dout: object, y: object) -> tuple[Array, Array]:
+    dout, y = float_array("dout", dout), float_array("y", y)
+    same_shape("dout", dout.shape, y.shape, "y")
+    same_dtype(dout=dout, y=y)
+    return dout, y
+
+
 def _rows_and_weights(x: object, W: object) -> tuple[Array, Array]:
     x = array("x", x, "(N, D)")
     W = array("W", W, "(D, M)")

@@ -36,6 +36,7 @@ class DataSet(NamedTuple):
 
     load: Callable[[], Any]
     epochs: int = 3
+    batch_size: int = 50
     shift: int = 0
     adam_lr: float = 0.003
 
@@ -43,7 +44,8 @@ class DataSet(NamedTuple):
 DATA_SETS = {
     # few images: many epochs, and shifted images make up for the rest
     "digits": DataSet(datasets.load_digits, epochs=25, shift=2, adam_lr=0.005),
-    "mnist": DataSet(datasets.load_mnist),
+    # at least 99 % of the test images; without shifts some seeds stay just below
+    "mnist": DataSet(datasets.load_mnist, epochs=4, batch_size=100, shift=1, adam_lr=0.004),
     "fashion": DataSet(datasets.load_fashion_mnist),
 }
 
@@ -95,9 +97,14 @@ def train(
     ] = "digits",
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Times through the data.", show_default="25 for digits, else 3"),
+        typer.Option(
+            min=1, help="Times through the data.", show_default="25 for digits, 4 for mnist, else 3"
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 50,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images per step.", show_default="100 for mnist, else 50"),
+    ] = None,
     optimizer: Annotated[
         OptimizerName, typer.Option(help="How weights follow gradients.")
     ] = "adam",
@@ -105,7 +112,7 @@ def train(
         float | None,
         typer.Option(
             help="Learning rate at the start; it falls to 0 along half a cosine.",
-            show_default="for Adam 0.003, on digits 0.005; else the optimizer's own",
+            show_default="for Adam 0.003, on digits 0.005, mnist 0.004; else the optimizer's own",
         ),
     ] = None,
     network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
@@ -129,6 +136,7 @@ def train(
     data = data if data in DATA_SETS else str(Path(data).resolve())
     if lr is None and optimizer == "adam":
         lr = data_set.adam_lr
+    batch_size = batch_size or data_set.batch_size
     recipe = Recipe(data, batch_size, optimizer, lr, network, data_set.shift, seed)
     if resume is not None:
         recipe = _recipe_of(resume, recipe, context)

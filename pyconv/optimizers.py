@@ -1,4 +1,7 @@
-"""Optimizers, in order of complexity. `update` changes the parameters in place."""
+"""Optimizers, in order of complexity. `update` changes the parameters in place.
+
+What a step computes stands in `pyconv.steps`, in NumPy, and compiled in csrc/kernels/update.hpp.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from . import _core, steps
+from .backend import current_backend
 from .checks import Array
 
 __all__ = ["OPTIMIZERS", "SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
@@ -25,6 +30,7 @@ class Optimizer:
     """
 
     quantities: ClassVar[tuple[str, ...]] = ()
+    kernel: ClassVar[str]  # name of its step, among the compiled kernels and in `steps`
 
     def __init__(self, lr: float) -> None:
         self.lr = _within("lr", lr, 0, math.inf)
@@ -51,14 +57,21 @@ class Optimizer:
             for name in remembered.keys() & params.keys():
                 _same_kind(name, params[name], "this optimizer remembers", remembered[name])
         self.steps += 1
+        numbers = self._numbers()
+        compiled, twin = getattr(_core, self.kernel), getattr(steps, self.kernel)
+        native = current_backend() == "native"
         for name, param in params.items():
+            arrays = [param, gradients[name]]
             for remembered in self.state.values():
                 if name not in remembered:
                     remembered[name] = np.zeros_like(param)
-            self._step(param, gradients[name], *(kept[name] for kept in self.state.values()))
+                arrays.append(remembered[name])
+            step = compiled if native and _fit_the_kernel(arrays) else twin
+            step(*arrays, *numbers)
 
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        raise NotImplementedError
+    def _numbers(self) -> tuple[float, ...]:
+        """What this update's step takes beside arrays."""
+        return (self.lr,)
 
     def settings(self) -> dict[str, float]:
         """Constructor arguments."""
@@ -96,30 +109,45 @@ def _same_kind(name: str, param: Array, what: str, other: Array) -> None:
         )
 
 
+def _fit_the_kernel(arrays: list[Array]) -> bool:
+    """Whether the compiled step takes these arrays, which have one shape and dtype, as they are.
+
+    The rest is left to NumPy: half floats, bytes in foreign order, transposed views, subclasses.
+    """
+    param, grad = arrays[0], arrays[1]
+    if param.dtype not in _COMPILED_FOR or np.may_share_memory(param, grad):
+        return False
+    for array in arrays:
+        flags = array.flags
+        if type(array) is not np.ndarray or not (flags.c_contiguous and flags.aligned):
+            return False
+    return True
+
+
+_COMPILED_FOR = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: param -= lr * grad."""
 
+    kernel = "sgd_step"
+
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr)
-
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        param -= self.lr * grad
 
 
 class Momentum(Optimizer):
     """SGD with a velocity: v = momentum * v - lr * grad; param += v (Polyak, 1964)."""
 
     quantities = ("v",)
+    kernel = "momentum_step"
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
         super().__init__(lr)
         self.momentum = _within("momentum", momentum, 0, 1)
 
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        (v,) = state
-        v *= self.momentum
-        v -= self.lr * grad
-        param += v
+    def _numbers(self) -> tuple[float, ...]:
+        return self.lr, self.momentum
 
 
 class Nesterov(Momentum):
@@ -129,61 +157,48 @@ class Nesterov(Momentum):
     optimizing recurrent networks" (2012).
     """
 
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        (v,) = state
-        v *= self.momentum
-        v -= self.lr * grad
-        param += self.momentum * v
-        param -= self.lr * grad
+    kernel = "nesterov_step"
 
 
 class AdaGrad(Optimizer):
     """A learning rate per entry, by all its squared gradients (Duchi, Hazan and Singer, 2011)."""
 
     quantities = ("h",)
+    kernel = "adagrad_step"
 
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr)
-
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        (h,) = state
-        h += grad * grad
-        param -= self.lr * grad / (np.sqrt(h) + 1e-7)
 
 
 class RMSprop(Optimizer):
     """AdaGrad that forgets: h = decay_rate * h + (1 - decay_rate) * grad^2 (Hinton, 2012)."""
 
     quantities = ("h",)
+    kernel = "rmsprop_step"
 
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
         super().__init__(lr)
         self.decay_rate = _within("decay_rate", decay_rate, 0, 1)
 
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        (h,) = state
-        h *= self.decay_rate
-        h += (1 - self.decay_rate) * grad * grad
-        param -= self.lr * grad / (np.sqrt(h) + 1e-7)
+    def _numbers(self) -> tuple[float, ...]:
+        return self.lr, self.decay_rate
 
 
 class Adam(Optimizer):
     """Running means of gradient and squared gradient (Kingma and Ba, 2015)."""
 
     quantities = ("m", "v")
+    kernel = "adam_step"
 
     def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
         super().__init__(lr)
         self.beta1 = _within("beta1", beta1, 0, 1)
         self.beta2 = _within("beta2", beta2, 0, 1)
 
-    def _step(self, param: Array, grad: Array, *state: Array) -> None:
-        m, v = state
+    def _numbers(self) -> tuple[float, ...]:
         # Section 2 of the paper: the correction for starting at zero, folded into the step size.
         lr = self.lr * math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
-        m += (1 - self.beta1) * (grad - m)
-        v += (1 - self.beta2) * (grad * grad - v)
-        param -= lr * m / (np.sqrt(v) + 1e-7)
+        return lr, self.beta1, self.beta2
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

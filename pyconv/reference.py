@@ -289,3 +289,18 @@ def affine_backward(x: Array, dout: Array, W: Array) -> tuple[Array, Array, Arra
     """Gradients with respect to x, W and b; see `pyconv.affine_backward`."""
     x, dout, W = checks.affine_backward(x, dout, W)
     return np.dot(dout, W.T), np.dot(x.T, dout), dout.sum(axis=0)
+
+
+def relu(x: Array) -> Array:
+    """`max(x, 0)`; see `pyconv.relu`."""
+    y = checks.relu(x).copy()
+    y[y <= 0] = 0
+    return y
+
+
+def relu_backward(dout: Array, y: Array) -> Array:
+    """Nothing where `relu` gave 0; see `pyconv.relu_backward`."""
+    dout, y = checks.relu_backward(dout, y)
+    dx = dout.copy()
+    dx[y <= 0] = 0
+    return dx

@@ -32,8 +32,9 @@ SCHEDULES: dict[str, Schedule] = {"constant": lambda progress: 1.0, "cosine": co
 
 def shifted(x: Array, most: int, rng: np.random.Generator) -> Array:
     """Images (N, C, H, W), each moved by up to `most` pixels along both axes; zeros move in."""
-    N, _, H, W = x.shape
-    padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
+    N, C, H, W = x.shape
+    padded = np.zeros((N, C, H + 2 * most, W + 2 * most), x.dtype)
+    padded[:, :, most : most + H, most : most + W] = x
     windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))
     down, right = rng.integers(0, 2 * most + 1, size=(2, N))
     return np.ascontiguousarray(windows[np.arange(N), :, down, right])
@@ -170,12 +171,12 @@ class Trainer:
         if self._order is None:
             self._order = self.rng.permutation(count)
         if len(self._order):  # else an interrupt came before this epoch's evaluation was done
-            batch, rest = np.split(self._order, [self.mini_batch_size])
+            batch = self._order[: self.mini_batch_size]
             part_of_epoch = 1 - len(self._order) / count
             self.optimizer.lr = self.lr * self.schedule(
                 min((self.epoch + part_of_epoch) / self.epochs, 1.0)
             )
-            x, t = self.x_train[batch], self.t_train[batch]
+            x, t = self.x_train.take(batch, axis=0), self.t_train.take(batch, axis=0)
             if self.shift:
                 x = shifted(x, self.shift, self.rng)
             grads = self.network.gradient(x, t)
@@ -185,7 +186,7 @@ class Trainer:
                 raise FloatingPointError(self._diverged(f"the loss became {loss}", step))
             self.optimizer.update(self.network.params, grads)
             self.train_loss_list.append(loss)
-            self._order = rest
+            self._order = self._order[self.mini_batch_size :]
             self._progress.step(self.epoch + 1, loss, self._hits(t), len(batch))
         if not len(self._order):
             self._finish_epoch()

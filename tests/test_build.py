@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconv
-from pyconv import _core, reference
+from pyconv import _core, reference, steps
+from pyconv.optimizers import OPTIMIZERS
 from pyconv.window import Window
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,18 @@ SIGNATURES = {
     "count_include_pad=False",
     "affine": "x, W, b=None",
     "affine_backward": "x, dout, W",
+    "relu": "x",
+    "relu_backward": "dout, y",
+}
+
+# Kernels that change arguments in place: `pyconv.optimizers` is their public face.
+STEPS = {
+    "sgd_step": "param, grad, lr",
+    "momentum_step": "param, grad, v, lr, momentum",
+    "nesterov_step": "param, grad, v, lr, momentum",
+    "adagrad_step": "param, grad, h, lr",
+    "rmsprop_step": "param, grad, h, lr, decay_rate",
+    "adam_step": "param, grad, m, v, lr, beta1, beta2",
 }
 
 
@@ -52,11 +65,21 @@ def arguments_of(function):
 
 
 def test_every_kernel_has_a_place_in_the_public_face():
-    assert set(_core.KERNELS) == set(SIGNATURES)
+    assert set(_core.KERNELS) == set(SIGNATURES) | set(STEPS)
     assert set(SIGNATURES) <= set(pyconv.__all__)
+    assert set(STEPS) == {optimizer.kernel for optimizer in OPTIMIZERS.values()}
 
 
-@pytest.mark.parametrize("name", _core.KERNELS)
+@pytest.mark.parametrize("name", STEPS)
+def test_compiled_steps_and_their_twins_take_the_same_arguments(name):
+    arguments = arguments_of(getattr(steps, name))
+    assert arguments == STEPS[name]
+    overloads = getattr(_core, name).__doc__
+    compiled = re.findall(r"\w+(?=: )", re.search(rf"1\. {name}\((.*)\)", overloads)[1])
+    assert ", ".join(compiled) == arguments
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
 def test_native_and_reference_take_the_same_documented_arguments(name):
     assert arguments_of(getattr(pyconv, name)) == SIGNATURES[name]
     assert arguments_of(getattr(reference, name)) == SIGNATURES[name]
@@ -197,6 +220,14 @@ ACCEPTED = {
     "conv2d_backward_weight": [r(*SHAPE), r(2, 6, 4, 6), (6, 2, 3, 2), WINDOW, 2],
     "affine": [r(5, 4), r(4, 3), r(3)],
     "affine_backward": [r(5, 4), r(5, 3), r(4, 3)],
+    "relu": [r(5, 4)],
+    "relu_backward": [r(5, 4), r(5, 4)],
+    "sgd_step": [r(5, 4), r(5, 4), 0.1],
+    "momentum_step": [r(5, 4), r(5, 4), r(5, 4), 0.1, 0.9],
+    "nesterov_step": [r(5, 4), r(5, 4), r(5, 4), 0.1, 0.9],
+    "adagrad_step": [r(5, 4), r(5, 4), r(5, 4), 0.1],
+    "rmsprop_step": [r(5, 4), r(5, 4), r(5, 4), 0.1, 0.9],
+    "adam_step": [r(5, 4), r(5, 4), r(5, 4), r(5, 4), 0.1, 0.9, 0.99],
 }
 ARRAYS = [(n, i) for n in ACCEPTED for i, v in enumerate(ACCEPTED[n]) if isinstance(v, np.ndarray)]
 
@@ -228,6 +259,8 @@ def test_compiled_functions_copy_nothing_and_refuse_what_they_cannot_read(name, 
     value = ACCEPTED[name][index]
     if value.itemsize == 1 and kind in ("byte-swapped", "misaligned"):
         pytest.skip("single bytes have no order, and any address suits them")
+    if name == "relu" and kind == "one axis more":
+        pytest.skip("it takes any shape")
     assert_refused(name, index, UNREADABLE[kind](value))
 
 
@@ -242,7 +275,27 @@ def test_compiled_functions_refuse_shapes_that_do_not_fit_together(name, index):
         assert_refused(name, index, value.take(range(value.shape[axis] - 1), axis))
 
 
-@pytest.mark.parametrize("name", [n for n in ACCEPTED if not n.startswith("affine")])
+@pytest.mark.parametrize("name", STEPS)
+def test_compiled_steps_refuse_arrays_they_cannot_change_apart_from_each_other(name):
+    given = ACCEPTED[name]
+    arrays = [i for i, value in enumerate(given) if isinstance(value, np.ndarray)]
+    for index in arrays:
+        fixed = given[index].copy()
+        fixed.flags.writeable = False
+        if index != 1:  # the gradient is only read
+            assert_refused(name, index, fixed)
+        shared = np.zeros((6, 4), np.float32)
+        for other in set(arrays) - {index}:
+            for end in (5, 6):  # the same memory, and all but a row of it
+                arguments = list(given)
+                arguments[index], arguments[other] = shared[:5], shared[end - 5 : end]
+                with pytest.raises(ValueError, match="overlap"):
+                    getattr(_core, name)(*arguments)
+    touching = np.zeros((5 * len(arrays), 4), np.float32)
+    getattr(_core, name)(*np.split(touching, len(arrays)), *given[len(arrays) :])
+
+
+@pytest.mark.parametrize("name", [n for n in ACCEPTED if any(v is WINDOW for v in ACCEPTED[n])])
 def test_compiled_functions_refuse_window_fields_out_of_range(name):
     at = next(i for i, value in enumerate(ACCEPTED[name]) if value is WINDOW)
     for field in range(10):
@@ -276,6 +329,8 @@ def distorted(draw, value):
         for _ in range(draw(st.integers(1, 3))):
             changed[draw(st.integers(0, len(value) - 1))] = draw(NUMBERS)
         return draw(st.sampled_from([changed, changed, changed, changed[:-1], None, "window", 1.5]))
+    if isinstance(value, float):
+        return draw(NUMBERS | st.floats() | st.none())
     if isinstance(value, int):
         return draw(NUMBERS | st.none())
     shape = draw(st.lists(st.integers(0, 4), max_size=5).map(tuple) | st.just(value.shape))

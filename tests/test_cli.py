@@ -196,6 +196,8 @@ def test_an_interrupt_before_the_training_has_its_exit_code_too(monkeypatch, fol
 def test_data_sets_by_name_come_from_the_folder_in_the_environment(folder):
     lines = train(folder, "m.npz", "--data", "mnist", env={"PYCONV_DATA": str(folder)})
     assert "mnist: 40 images to train on, 12 to test on" in lines
+    training, _ = weights.load_training(folder / "m.npz")
+    assert (training["mini_batch_size"], training["shift"]) == (100, 1), "MNIST's own recipe"
 
 
 def test_the_real_mnist_is_read(folder, mnist_dir):

@@ -1,5 +1,6 @@
 """Every native kernel against its NumPy twin, over random geometry and both dtypes."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconv
-from pyconv import _core, reference
+from pyconv import _core, reference, steps
 
 
 @dataclass(frozen=True)
@@ -165,22 +166,76 @@ def affine_backward(g):
     return (x, dout, W), [x.shape, W.shape, (g.W,)]
 
 
+def relu(g):
+    x = g.random(g.N, g.C, g.H, g.W)
+    x[np.random.default_rng(g.seed + 1).random(x.shape) < 0.03] = np.nan
+    return (x,), [x.shape]
+
+
+def relu_backward(g):
+    (x,), [shape] = relu(g)
+    return (g.random(*shape), np.where(x <= 0, 0, x)), [shape]
+
+
+# One entry per step of an optimizer. It returns nothing: its results are what its arrays become.
+
+
+def step(g, remembered, *numbers):
+    shape = (g.N, g.C, g.H, g.W)
+    rng = np.random.default_rng(g.seed + 1)
+    arrays = [rng.normal(size=shape).astype(g.dtype) for _ in range(2 + remembered)]
+    arrays[-1] = np.abs(arrays[-1])  # a mean square, where the optimizer has one
+    return (*arrays, *numbers), [shape] * len(arrays)
+
+
+def sgd_step(g):
+    return step(g, 0, 0.1)
+
+
+def momentum_step(g):
+    return step(g, 1, 0.1, 0.9)
+
+
+def nesterov_step(g):
+    return step(g, 1, 0.1, 0.9)
+
+
+def adagrad_step(g):
+    return step(g, 1, 0.1)
+
+
+def rmsprop_step(g):
+    return step(g, 1, 0.1, 0.99)
+
+
+def adam_step(g):
+    return step(g, 2, 0.1, 0.9, 0.999)
+
+
+def native_and_twin(name):
+    if name.endswith("_step"):
+        return getattr(_core, name), getattr(steps, name)
+    return getattr(pyconv, name), getattr(reference, name)
+
+
 def results(function, arguments):
+    arguments = copy.deepcopy(arguments)
     out = function(*arguments)
+    if out is None:  # a step: what it has made of its arrays
+        out = tuple(a for a in arguments if isinstance(a, np.ndarray))
     return out if isinstance(out, tuple) else (out,)
 
 
 def assert_twins_agree(name, arguments, shapes, dtype, terms):
     """Native equals reference; `terms` bounds how many products one result sums up."""
-    native = results(getattr(pyconv, name), arguments)
-    twin = results(getattr(reference, name), arguments)
+    native, twin = (results(function, arguments) for function in native_and_twin(name))
     rounding = 1e-12 if dtype == "float64" else 1e-6 * max(1, terms) ** 0.5
     for ours, theirs, shape in zip(native, twin, shapes, strict=True):
         assert ours.shape == theirs.shape == shape
         assert ours.dtype == theirs.dtype
         assert ours.flags.c_contiguous
         assert theirs.flags.c_contiguous
-        if name == "max_pool2d":
+        if name in ("max_pool2d", "relu", "relu_backward"):
             np.testing.assert_array_equal(ours, theirs)
         else:
             scale = np.abs(theirs).max(initial=1.0)
@@ -229,8 +284,8 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
         terms = g.N * g.H * g.W * 15
         assert_twins_agree(name, arguments, shapes, dtype, terms)
         for once, again in zip(
-            results(getattr(pyconv, name), arguments),
-            results(getattr(pyconv, name), arguments),
+            results(native_and_twin(name)[0], arguments),
+            results(native_and_twin(name)[0], arguments),
             strict=True,
         ):
             assert once.tobytes() == again.tobytes(), "the same bits on every run"

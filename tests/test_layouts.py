@@ -36,6 +36,8 @@ def calls(N=2, dtype="float32"):
         "avg_pool2d_backward": (r(*shape), shape, *window),
         "affine": (r(N, 4), r(4, 3), r(3)),
         "affine_backward": (r(N, 4), r(N, 3), r(4, 3)),
+        "relu": (x,),
+        "relu_backward": (r(*shape), np.maximum(x, 0)),
     }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pyconv import layers as nn
+from pyconv import use_backend
 from pyconv.networks import Sequential
 from pyconv.optimizers import (
     OPTIMIZERS,
@@ -102,6 +103,55 @@ def test_parameters_change_in_place_and_keep_their_dtype(name, dtype):
     for _ in range(3):
         twin.update(copied, {"W1": grads["W1"].astype(np.float64)})
     np.testing.assert_allclose(arrays["W1"], wide, rtol=1e-4, atol=1e-5)
+
+
+ARRANGED = {
+    "transposed": lambda a: np.ascontiguousarray(a.T).T,
+    "strided": lambda a: a.repeat(2, axis=1)[:, ::2],
+    "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+    "misaligned": lambda a: np.frombuffer(
+        bytearray(b"?" + a.tobytes()), a.dtype, a.size, offset=1
+    ).reshape(a.shape),
+    "of a subclass": lambda a: a.view(np.recarray),
+    "half floats": lambda a: a.astype(np.float16),
+    "extended floats": lambda a: a.astype(np.longdouble),
+    "on the reference backend": np.copy,
+}
+
+
+@pytest.mark.parametrize("arranged", ARRANGED)
+@every_optimizer
+def test_what_the_compiled_step_does_not_take_numpy_updates(name, arranged):
+    """Parameters, gradients, or both: such a step is as good as one that is compiled."""
+    fast, plain = PUBLISHED[name][0](), parameters(np.float32)
+    for step in range(3):
+        fast.update(plain, parameters(np.float32, step))
+    change = ARRANGED[arranged]
+    for which in ("both",) if "floats" in arranged or "byte" in arranged else ("w", "g", "both"):
+        slow, params = PUBLISHED[name][0](), parameters(np.float32)
+        if which != "g":
+            params["W1"] = change(params["W1"])
+        array = params["W1"]
+        with use_backend("reference" if "reference" in arranged else "native"):
+            for step in range(3):
+                grads = parameters(np.float32, step)
+                if which != "w":
+                    grads["W1"] = change(grads["W1"])
+                slow.update(params, grads)
+        assert params["W1"] is array
+        tolerance = 0.02 if arranged == "half floats" else 1e-5
+        np.testing.assert_allclose(array, plain["W1"], rtol=tolerance, atol=tolerance)
+
+
+@every_optimizer
+def test_a_parameter_may_be_its_own_gradient(name):
+    """The gradient of w²/2: weight decay."""
+    optimizer, params = PUBLISHED[name][0](), parameters()
+    expected = parameters()
+    PUBLISHED[name][0]().update(expected, parameters())
+    optimizer.update(params, params)
+    for key in params:
+        np.testing.assert_allclose(params[key], expected[key], rtol=1e-12)
 
 
 @every_optimizer

@@ -6,6 +6,7 @@
 #include "columns.hpp"
 #include "convolution_backward.hpp"
 #include "pooling.hpp"
+#include "update.hpp"
 
 #define PYCONV_STRING_(text) #text
 #define PYCONV_STRING(text) PYCONV_STRING_(text)

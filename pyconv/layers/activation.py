@@ -2,33 +2,38 @@
 
 import numpy as np
 
-from .. import checks
+from .. import checks, ops
 from ..checks import Array
 from .base import Layer, gradient_like
 
 
 class Relu(Layer):
-    """max(x, 0). A NaN stays a NaN."""
+    """max(x, 0). A NaN stays a NaN.
+
+    Attributes
+    ----------
+    y : ndarray
+        The last `forward`'s result: 0 where no gradient passes.
+    """
 
     label = "Relu"
 
     def __init__(self) -> None:
-        self.mask: Array | None = None
+        self.y: Array | None = None
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """x: ndarray of any shape, float32 or float64. Returns ndarray of that shape and dtype."""
-        x = checks.float_array("x", x)
-        self._dtype = x.dtype
-        self.mask = x <= 0
-        out = x.copy()
-        out[self.mask] = 0
-        return out
+        self.y = ops.relu(x)
+        return self.y
 
     def backward(self, dout: Array) -> Array:
-        mask: Array = self._remembered(self.mask)
-        dx = gradient_like(dout, mask.shape, self._dtype).copy()
-        dx[mask] = 0
-        return dx
+        y: Array = self._remembered(self.y)
+        return ops.relu_backward(gradient_like(dout, y.shape, y.dtype), y)
+
+    @property
+    def mask(self) -> Array | None:
+        """Where the last `forward`'s x was not above 0 (bool)."""
+        return None if self.y is None else self.y <= 0
 
     def branches(self) -> Array | None:
         return self.mask
