@@ -293,6 +293,44 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
         pyconv.set_num_threads(before)
 
 
+# Rows from narrower than the narrowest vector to several of the widest, most with a remainder.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pad", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 2), (2, 1))])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (2, 1), (1, 3)])
+@pytest.mark.parametrize("name", [k for k in _core.KERNELS if "pool" in k or "col" in k])
+def test_rows_of_every_width(name, stride, pad, dtype):
+    for size in [(2, 2), (3, 3), (1, 4), (4, 5), (2, 7), (2, 9)]:
+        for W in [9, 10, 16, 17, 24, 31, 33, 34, 47, 66, 67, 101]:
+            g = Geometry(
+                N=2, C=3, H=7, W=W, filter=size, stride=stride, dilation=(1, 1), pad=pad, groups=1,
+                FN=1, dtype=dtype, seed=W, ceil_mode=W % 2 == 0, count_include_pad=W % 3 == 0,
+            )  # fmt: skip
+            arguments, shapes = globals()[name](g)
+            assert_twins_agree(name, arguments, shapes, dtype, size[0] * size[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_every_order_of_ties_nan_and_infinity_wins_alike_in_every_lane(step, dtype):
+    """All 2×2 windows over four values, side by side, each image a window further along."""
+    values = np.array([-np.inf, -1, 2, np.nan], dtype)
+    windows = values[np.indices((4, 4, 4, 4)).reshape(2, 2, 256)]
+    row_pair = windows.transpose(0, 2, 1).reshape(2, 512)
+    x = np.stack([np.roll(row_pair, 2 * shift, axis=1) for shift in range(16)])[:, np.newaxis]
+    y_shape = (16, 1, 1, 510 // step + 1)
+    assert_twins_agree("max_pool2d", (x, 2, 2, step), [y_shape, y_shape], dtype, 4)
+
+
+@pytest.mark.parametrize("pool", [(16, 16), (16, 17), (1, 300)])
+def test_windows_of_more_taps_than_a_byte_can_number(pool):
+    x = np.random.default_rng(1).normal(size=(2, 3, 20, 330)).astype(np.float32)
+    y, argmax = pyconv.max_pool2d(x, *pool, 3)
+    assert argmax.dtype == (np.uint8 if pool == (16, 16) else np.uint16)
+    assert_twins_agree("max_pool2d", (x, *pool, 3), [y.shape, y.shape], "float32", 1)
+    backward = (y, argmax, x.shape, *pool, 3)
+    assert_twins_agree("max_pool2d_backward", backward, [x.shape], "float32", 100)
+
+
 @many
 @given(g=geometries())
 def test_col2im_is_the_adjoint_of_im2col(g):

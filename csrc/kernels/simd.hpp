@@ -222,5 +222,154 @@ inline void pass_relu(const T* y, const T* gradient, T* to, Index count) {
     for (; i < count; ++i) to[i] = y[i] <= 0 ? T(0) : gradient[i];
 }
 
+// Vectors of every width, for rows shorter than the widest: Lanes<T, N> is N numbers side by side, or with N = 1 a
+// plain number, so that one template serves whole vectors and single elements. WholeLanes<T, N> are the integers
+// that comparing two of them gives, one of the same width per lane.
+template <class T, int N>
+struct Pack {
+    typedef T Type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
+};
+template <class T>
+struct Pack<T, 1> {
+    typedef T Type;
+};
+template <class T, int N>
+using Lanes = typename Pack<T, N>::Type;
+
+template <class T>
+struct Whole {
+    typedef std::int64_t Type;
+};
+template <>
+struct Whole<float> {
+    typedef std::int32_t Type;
+};
+template <class T, int N = 1>
+using WholeLanes = Lanes<typename Whole<T>::Type, N>;
+
+// The same number in every lane.
+template <int N, class T>
+inline Lanes<T, N> broadcast(T value) {
+    if constexpr (N == 1)
+        return value;
+    else
+        return Lanes<T, N>{} + value;
+}
+
+template <int N, class T>
+inline Lanes<T, N> load(const T* from) {
+    if constexpr (N == 1)
+        return *from;
+    else
+        return *reinterpret_cast<const Lanes<T, N>*>(from);
+}
+
+template <int N, class T>
+inline void store(T* to, Lanes<T, N> values) {
+    if constexpr (N == 1)
+        *to = values;
+    else
+        *reinterpret_cast<Lanes<T, N>*>(to) = values;
+}
+
+// N bytes as integers as wide as a T. Steps of twice the width: GCC 12 takes longer ones a lane at a time.
+template <class T, int N>
+inline WholeLanes<T, N> load_whole(const std::uint8_t* from) {
+    if constexpr (N == 1) {
+        return *from;
+    } else {
+        const auto bits16 = __builtin_convertvector(load<N>(from), Lanes<std::int16_t, N>);
+        const auto bits32 = __builtin_convertvector(bits16, Lanes<std::int32_t, N>);
+        return __builtin_convertvector(bits32, WholeLanes<T, N>);
+    }
+}
+
+// The last byte of each of N integers as wide as a T. AVX-512 has one instruction for it.
+template <class T, int N>
+inline void store_bytes(std::uint8_t* to, WholeLanes<T, N> values) {
+    if constexpr (N == 1) {
+        *to = std::uint8_t(values);
+    } else if constexpr (PYCONV_VECTOR_BYTES == 64) {
+        store<N>(to, __builtin_convertvector(values, Lanes<std::uint8_t, N>));
+    } else {
+        const auto bits32 = __builtin_convertvector(values, Lanes<std::int32_t, N>);
+        const auto bits16 = __builtin_convertvector(bits32, Lanes<std::int16_t, N>);
+        store<N>(to, __builtin_convertvector(bits16, Lanes<std::uint8_t, N>));
+    }
+}
+
+// Sequence<0, ..., N - 1> is Counting<N>::Type: the lane numbers that a shuffle takes as constants.
+template <int... I>
+struct Sequence {};
+template <int N, int... I>
+struct Counting : Counting<N - 1, N - 1, I...> {};
+template <int... I>
+struct Counting<0, I...> {
+    typedef Sequence<I...> Type;
+};
+
+// from[0], from[2], ..., from[2N - 2]. The second vector starts one element early, to end on the last one wanted:
+// what lies behind it may be outside the array.
+template <class T, int... I>
+inline Lanes<T, sizeof...(I)> load_even(const T* from, Sequence<I...>) {
+    constexpr int N = sizeof...(I);
+    const Lanes<T, N> low = load<N>(from), high = load<N>(from + N - 1);
+    return __builtin_shufflevector(low, high, (2 * I < N ? 2 * I : 2 * I + 1)...);
+}
+
+// from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1 or 2, else 0.
+template <int N, int Stride, class T>
+inline Lanes<T, N> load_every(const T* from, Index stride) {
+    if constexpr (N == 1 || Stride == 1) {
+        return load<N>(from);
+    } else if constexpr (Stride == 2) {
+        return load_even(from, typename Counting<N>::Type());
+    } else {
+        Lanes<T, N> values{};
+        for (int i = 0; i < N; ++i) values[i] = from[i * stride];
+        return values;
+    }
+}
+
+// to = even[0], odd[0], even[1], odd[1], ...
+template <class T, int... I>
+inline void store_alternately(T* to, Lanes<T, sizeof...(I)> even, Lanes<T, sizeof...(I)> odd, Sequence<I...>) {
+    constexpr int N = sizeof...(I);
+    if constexpr (N == 1) {
+        to[0] = even;
+        to[1] = odd;
+    } else {
+        store<N>(to, __builtin_shufflevector(even, odd, (I / 2 + I % 2 * N)...));
+        store<N>(to + N, __builtin_shufflevector(even, odd, (N / 2 + I / 2 + I % 2 * N)...));
+    }
+}
+
+// Choose<condition, A, B>::Type is A where the condition holds, else B.
+template <bool condition, class A, class B>
+struct Choose {
+    typedef A Type;
+};
+template <class A, class B>
+struct Choose<false, A, B> {
+    typedef B Type;
+};
+
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
+
+// Calls body(Constant<N>()) with N the lanes of the widest vector, from 4 numbers up, that fits into `count` numbers;
+// with 1 where none does.
+template <class T, int N = int(vector_lanes<T>), class Body>
+inline void with_lanes(Index count, const Body& body) {
+    if constexpr (N < 4)
+        body(Constant<1>());
+    else if (count >= N)
+        body(Constant<N>());
+    else
+        with_lanes<T, N / 2>(count, body);
+}
+
 }  // namespace
 }  // namespace pyconv::PYCONV_ISA
