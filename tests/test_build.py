@@ -38,8 +38,11 @@ SIGNATURES = {
     "avg_pool2d": "x, pool_h, pool_w, stride=1, pad=0, ceil_mode=False, count_include_pad=False",
     "avg_pool2d_backward": "dout, input_shape, pool_h, pool_w, stride=1, pad=0, "
     "count_include_pad=False",
-    "affine": "x, W, b=None",
-    "affine_backward": "x, dout, W",
+    "conv2d_block": "x, W, b=None, stride=1, pad=0, dilation=1, groups=1, pool=1, need_argmax=True",
+    "conv2d_block_backward": "x, W, y, dout, argmax, stride=1, pad=0, dilation=1, groups=1, "
+    "pool=1, need_dx=True",
+    "affine": "x, W, b=None, relu=False",
+    "affine_backward": "x, dout, W, y=None, need_dx=True",
 }
 
 
@@ -195,8 +198,20 @@ ACCEPTED = {
     "conv2d": [r(*SHAPE), r(6, 2, 3, 2), r(6), WINDOW, 2],
     "conv2d_backward_data": [r(2, 6, 4, 6), r(6, 2, 3, 2), SHAPE, WINDOW, 2],
     "conv2d_backward_weight": [r(*SHAPE), r(2, 6, 4, 6), (6, 2, 3, 2), WINDOW, 2],
-    "affine": [r(5, 4), r(4, 3), r(3)],
-    "affine_backward": [r(5, 4), r(5, 3), r(4, 3)],
+    "conv2d_block": [r(*SHAPE), r(6, 2, 3, 2), r(6), WINDOW, 2, (2, 3), True],
+    "conv2d_block_backward": [
+        r(*SHAPE),
+        r(6, 2, 3, 2),
+        r(2, 6, 2, 2),
+        r(2, 6, 2, 2),
+        np.ones((2, 6, 2, 2), np.uint8),
+        WINDOW,
+        2,
+        (2, 3),
+        True,
+    ],
+    "affine": [r(5, 4), r(4, 3), r(3), True],
+    "affine_backward": [r(5, 4), r(5, 3), r(4, 3), r(5, 3), True],
 }
 ARRAYS = [(n, i) for n in ACCEPTED for i, v in enumerate(ACCEPTED[n]) if isinstance(v, np.ndarray)]
 

@@ -3,7 +3,7 @@
 //   x, dx    (rows, inputs)
 //   W, dW    (inputs, outputs)
 //   b, db    (outputs)
-//   y, dout  (rows, outputs)
+//   y, dout  (rows, outputs)   y: past the ReLU, where there is one
 #pragma once
 
 #include "gemm.hpp"
@@ -27,19 +27,29 @@ void parallel_gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T
 }
 
 template <class T>
-void affine(const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs) {
+void affine(const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs,
+            bool relu) {
     for (Index i = 0; i < rows; ++i)
         for (Index j = 0; j < outputs; ++j) y[i * outputs + j] = b ? b[j] : T(0);
     parallel_gemm(rows, outputs, inputs, Matrix<T>{x, inputs, 1}, Matrix<T>{W, 1, outputs}, y);
+    if (relu)
+        for (Index i = 0; i < rows * outputs; ++i) y[i] = y[i] <= 0 ? T(0) : y[i];
 }
 
 template <class T>
-void affine_backward(const T* x, const T* dout, const T* W, T* dx, T* dW, T* db, Index rows, Index inputs,
-                     Index outputs) {
-    fill(dx, rows * inputs, T(0));
+void affine_backward(const T* x, const T* dout, const T* W, const T* y, T* dx, T* dW, T* db, Index rows,
+                     Index inputs, Index outputs) {
+    const Scratch<T> passed(y ? rows * outputs : 0);  // dout where ReLU let it pass
+    if (y) {
+        for (Index i = 0; i < rows * outputs; ++i) passed.data()[i] = y[i] <= 0 ? T(0) : dout[i];
+        dout = passed.data();
+    }
     fill(dW, inputs * outputs, T(0));
     fill(db, outputs, T(0));
-    parallel_gemm(rows, inputs, outputs, Matrix<T>{dout, outputs, 1}, Matrix<T>{W, outputs, 1}, dx);
+    if (dx) {
+        fill(dx, rows * inputs, T(0));
+        parallel_gemm(rows, inputs, outputs, Matrix<T>{dout, outputs, 1}, Matrix<T>{W, outputs, 1}, dx);
+    }
     parallel_gemm(inputs, outputs, rows, Matrix<T>{x, 1, inputs}, Matrix<T>{dout, 1, outputs}, dW);
     for (Index i = 0; i < rows; ++i)
         for (Index j = 0; j < outputs; ++j) db[j] += dout[i * outputs + j];

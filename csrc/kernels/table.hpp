@@ -3,6 +3,7 @@
 
 #include "../kernels.hpp"
 #include "affine.hpp"
+#include "block.hpp"
 #include "columns.hpp"
 #include "convolution.hpp"
 #include "pooling.hpp"

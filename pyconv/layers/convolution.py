@@ -63,12 +63,12 @@ class Convolution(Layer):
         self.x = x
         return y
 
-    def backward(self, dout: Array) -> Array | None:
+    def backward(self, dout: Array, need_dx: bool = True) -> Array | None:
         """dout: ndarray (N, FN, OH, OW). Returns ndarray (N, C, H, W), or None."""
         x: Array = self._remembered(self.x)
         window = (self.stride, self.pad, self.dilation, self.groups)
         self.dW, self.db = ops.conv2d_backward_weight(x, dout, self.W.shape, *window)
-        if not self.need_dx:
+        if not (need_dx and self.need_dx):
             return None
         return ops.conv2d_backward_data(dout, self.W, x.shape, *window)
 
