@@ -13,7 +13,6 @@
 #include <new>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <type_traits>
 
 #include "dispatch.hpp"
@@ -96,6 +95,12 @@ int smallest_unsigned(Index largest) {
     return largest <= UINT8_MAX ? 1 : largest <= UINT16_MAX ? 2 : largest <= UINT32_MAX ? 4 : 8;
 }
 
+py::dtype unsigned_dtype(int bytes) {
+    if (bytes == 1) return py::dtype::of<std::uint8_t>();
+    if (bytes == 2) return py::dtype::of<std::uint16_t>();
+    return bytes == 4 ? py::dtype::of<std::uint32_t>() : py::dtype::of<std::uint64_t>();
+}
+
 template <class T>
 Array<T> allocate(std::initializer_list<Index> shape) {
     product({product(shape), Index(sizeof(T))});
@@ -159,7 +164,7 @@ py::tuple max_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mo
     const Shape pooled{input.n, input.c, output.h, output.w};
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
     Array<T> y = like<T>(pooled);
-    py::array argmax(py::dtype("u" + std::to_string(bytes)), {pooled.n, pooled.c, pooled.h, pooled.w});
+    py::array argmax(unsigned_dtype(bytes), {pooled.n, pooled.c, pooled.h, pooled.w});
     run(kernels<T>().max_pool2d, elements(x), y.mutable_data(), argmax.mutable_data(), bytes, input, output, window);
     return py::make_tuple(y, argmax);
 }
@@ -286,7 +291,7 @@ py::tuple conv2d_block(const Array<T>& x, const Array<T>& W, const std::optional
     py::object argmax = py::none();
     void* winners = nullptr;
     if (need_argmax && taps > 1) {
-        py::array array(py::dtype("u" + std::to_string(bytes)), {input.n, filter.n, pooled.h, pooled.w});
+        py::array array(unsigned_dtype(bytes), {input.n, filter.n, pooled.h, pooled.w});
         winners = array.mutable_data();
         argmax = array;
     }

@@ -42,7 +42,7 @@ class Affine(Layer):
         return y
 
     def backward(self, dout: Array, need_dx: bool = True) -> Array | None:
-        """dout: ndarray (N, M). Returns the gradient in the shape of x, or None."""
+        """dout: ndarray (N, M). Returns the gradient in the shape of x; None without `need_dx`."""
         x: Array = self._remembered(self.x)
         dx, self.dW, self.db = ops.affine_backward(x, dout, self.W, need_dx=need_dx)
         return dx.reshape(self.original_x_shape) if dx is not None else None
