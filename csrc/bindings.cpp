@@ -14,7 +14,6 @@
 #include <new>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <type_traits>
 
 #include "dispatch.hpp"
@@ -33,6 +32,7 @@ using pyconv::Window;
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
+using Sizes2 = std::array<Index, 2>;
 using Sizes4 = std::array<Index, 4>;
 // filter h w, stride h w, dilation h w, pad top bottom left right: the fields of pyconv.window.Window, in order
 using WindowFields = std::array<Index, 10>;
@@ -95,6 +95,12 @@ Extent pooled_extent(const Window& window, const Shape& input, const Shape& dout
 
 int smallest_unsigned(Index largest) {
     return largest <= UINT8_MAX ? 1 : largest <= UINT16_MAX ? 2 : largest <= UINT32_MAX ? 4 : 8;
+}
+
+py::dtype unsigned_dtype(int bytes) {
+    if (bytes == 1) return py::dtype::of<std::uint8_t>();
+    if (bytes == 2) return py::dtype::of<std::uint16_t>();
+    return bytes == 4 ? py::dtype::of<std::uint32_t>() : py::dtype::of<std::uint64_t>();
 }
 
 template <class T>
@@ -168,9 +174,19 @@ py::tuple max_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mo
     const Shape pooled{input.n, input.c, output.h, output.w};
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
     Array<T> y = like<T>(pooled);
-    py::array argmax(py::dtype("u" + std::to_string(bytes)), {pooled.n, pooled.c, pooled.h, pooled.w});
+    py::array argmax(unsigned_dtype(bytes), {pooled.n, pooled.c, pooled.h, pooled.w});
     run(kernels<T>().max_pool2d, elements(x), y.mutable_data(), argmax.mutable_data(), bytes, input, output, window);
     return py::make_tuple(y, argmax);
+}
+
+// Requires what a forward pass returned as argmax: a tap for each element of a pooled output.
+void require_argmax(const py::array& argmax, const Shape& pooled, int bytes) {
+    const Shape winners = shape_of(argmax, "argmax must have 4 dimensions");
+    require(winners.n == pooled.n && winners.c == pooled.c && winners.h == pooled.h && winners.w == pooled.w,
+            "argmax and dout differ in shape");
+    require(argmax.dtype().kind() == 'u' && argmax.itemsize() == bytes && (argmax.flags() & py::array::c_style) &&
+                reinterpret_cast<std::uintptr_t>(argmax.data()) % std::uintptr_t(bytes) == 0,
+            "argmax is not an array that max-pooling returned for this window");
 }
 
 template <class T>
@@ -179,15 +195,9 @@ Array<T> max_pool2d_backward(const Array<T>& dout, const py::array& argmax, cons
     const Shape gradient = shape_of(dout, "dout must have 4 dimensions"), input = image_shape(input_shape);
     const Window window = window_of(fields);
     const Extent output = pooled_extent(window, input, gradient);
-    const Shape winners = shape_of(argmax, "argmax must have 4 dimensions");
     require(gradient.n == input.n && gradient.c == input.c, "dout and input_shape differ in images or channels");
-    require(winners.n == gradient.n && winners.c == gradient.c && winners.h == gradient.h &&
-                winners.w == gradient.w,
-            "argmax and dout differ in shape");
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
-    require(argmax.dtype().kind() == 'u' && argmax.itemsize() == bytes && (argmax.flags() & py::array::c_style) &&
-                reinterpret_cast<std::uintptr_t>(argmax.data()) % std::uintptr_t(bytes) == 0,
-            "argmax is not an array that max_pool2d returned for this window");
+    require_argmax(argmax, gradient, bytes);
     Array<T> dx = like<T>(input);
     run(kernels<T>().max_pool2d_backward, elements(dout), argmax.data(), bytes, dx.mutable_data(), input, output,
         window);
@@ -270,24 +280,83 @@ py::tuple conv2d_backward_weight(const Array<T>& x, const Array<T>& dout, const 
     return py::make_tuple(dW, db);
 }
 
+// The extent of a convolution's output pooled in windows side by side.
+Extent pooled_block(const Extent& convolved, const Sizes2& pool) {
+    require(pool[0] > 0 && pool[1] > 0 && pool[0] <= convolved.h && pool[1] <= convolved.w,
+            "the pool does not fit into the convolution's output");
+    return {convolved.h / pool[0], convolved.w / pool[1]};
+}
+
 template <class T>
-Array<T> affine(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b) {
+py::tuple conv2d_block(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b,
+                       const WindowFields& fields, Index groups, const Sizes2& pool, bool need_argmax) {
+    const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = convolved_extent(input, filter, window, groups), pooled = pooled_block(output, pool);
+    require(!b || (b->ndim() == 1 && b->shape(0) == filter.n), "b must have one entry per filter");
+    product({filter.n, output.h, output.w, Index(sizeof(T))});  // scratch for one image
+    Array<T> y = like<T>({input.n, filter.n, pooled.h, pooled.w});
+    const Index taps = pool[0] * pool[1];
+    const int bytes = smallest_unsigned(taps - 1);
+    py::object argmax = py::none();
+    void* winners = nullptr;
+    if (need_argmax && taps > 1) {
+        py::array array(unsigned_dtype(bytes), {input.n, filter.n, pooled.h, pooled.w});
+        winners = array.mutable_data();
+        argmax = array;
+    }
+    run(kernels<T>().conv2d_block, elements(x), elements(W), b ? elements(*b) : nullptr, y.mutable_data(), winners,
+        bytes, input, filter, output, window, groups, Extent{pool[0], pool[1]});
+    return py::make_tuple(y, argmax);
+}
+
+template <class T>
+py::tuple conv2d_block_backward(const Array<T>& x, const Array<T>& W, const Array<T>& y, const Array<T>& dout,
+                                const std::optional<py::array>& argmax, const WindowFields& fields, Index groups,
+                                const Sizes2& pool, bool need_dx) {
+    const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
+    const Window window = window_of(fields);
+    const Extent output = convolved_extent(input, filter, window, groups), pooled = pooled_block(output, pool);
+    require_gradient(shape_of(y, "y must have 4 dimensions"), input, filter, pooled);
+    require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, pooled);
+    product({filter.n, output.h, output.w, 2 * Index(sizeof(T))});  // scratch for one image
+    const Index taps = pool[0] * pool[1];
+    const int bytes = smallest_unsigned(taps - 1);
+    require(argmax.has_value() == (taps > 1), "there is an argmax where there is a pool, and only there");
+    if (argmax) require_argmax(*argmax, {input.n, filter.n, pooled.h, pooled.w}, bytes);
+    std::optional<Array<T>> dx;
+    if (need_dx) dx = like<T>(input);
+    Array<T> dW = like<T>(filter);
+    Array<T> db(filter.n);
+    run(kernels<T>().conv2d_block_backward, elements(x), elements(W), elements(y), elements(dout),
+        argmax ? argmax->data() : nullptr, bytes, dx ? dx->mutable_data() : nullptr, dW.mutable_data(),
+        db.mutable_data(), input, filter, output, window, groups, Extent{pool[0], pool[1]});
+    return py::make_tuple(dx, dW, db);
+}
+
+template <class T>
+Array<T> affine(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b, bool relu) {
     require(x.ndim() == 2 && W.ndim() == 2 && x.shape(1) == W.shape(0), "x (N, D) and W (D, M) do not fit together");
     require(!b || (b->ndim() == 1 && b->shape(0) == W.shape(1)), "b must have one entry per column of W");
     Array<T> y = allocate<T>({x.shape(0), W.shape(1)});
     run(kernels<T>().affine, elements(x), elements(W), b ? elements(*b) : nullptr, y.mutable_data(), x.shape(0),
-        x.shape(1), W.shape(1));
+        x.shape(1), W.shape(1), relu);
     return y;
 }
 
 template <class T>
-py::tuple affine_backward(const Array<T>& x, const Array<T>& dout, const Array<T>& W) {
+py::tuple affine_backward(const Array<T>& x, const Array<T>& dout, const Array<T>& W,
+                          const std::optional<Array<T>>& y, bool need_dx) {
     require(x.ndim() == 2 && dout.ndim() == 2 && W.ndim() == 2 && x.shape(0) == dout.shape(0) &&
                 x.shape(1) == W.shape(0) && dout.shape(1) == W.shape(1),
             "x (N, D), dout (N, M) and W (D, M) do not fit together");
-    Array<T> dx = allocate<T>({x.shape(0), x.shape(1)}), dW = allocate<T>({W.shape(0), W.shape(1)}), db(W.shape(1));
-    run(kernels<T>().affine_backward, elements(x), elements(dout), elements(W), dx.mutable_data(), dW.mutable_data(),
-        db.mutable_data(), x.shape(0), x.shape(1), W.shape(1));
+    require(!y || (y->ndim() == 2 && y->shape(0) == dout.shape(0) && y->shape(1) == dout.shape(1)),
+            "y and dout differ in shape");
+    std::optional<Array<T>> dx;
+    if (need_dx) dx = allocate<T>({x.shape(0), x.shape(1)});
+    Array<T> dW = allocate<T>({W.shape(0), W.shape(1)}), db(W.shape(1));
+    run(kernels<T>().affine_backward, elements(x), elements(dout), elements(W), y ? elements(*y) : nullptr,
+        dx ? dx->mutable_data() : nullptr, dW.mutable_data(), db.mutable_data(), x.shape(0), x.shape(1), W.shape(1));
     return py::make_tuple(dx, dW, db);
 }
 
@@ -372,8 +441,12 @@ void register_kernels(py::module_& m) {
           "groups"_a);
     m.def("conv2d_backward_weight", conv2d_backward_weight<T>, exact("x"), exact("dout"), "filter_shape"_a,
           "window"_a, "groups"_a);
-    m.def("affine", affine<T>, exact("x"), exact("W"), exact("b"));
-    m.def("affine_backward", affine_backward<T>, exact("x"), exact("dout"), exact("W"));
+    m.def("conv2d_block", conv2d_block<T>, exact("x"), exact("W"), exact("b"), "window"_a, "groups"_a, "pool"_a,
+          "need_argmax"_a);
+    m.def("conv2d_block_backward", conv2d_block_backward<T>, exact("x"), exact("W"), exact("y"), exact("dout"),
+          exact("argmax"), "window"_a, "groups"_a, "pool"_a, "need_dx"_a);
+    m.def("affine", affine<T>, exact("x"), exact("W"), exact("b"), "relu"_a);
+    m.def("affine_backward", affine_backward<T>, exact("x"), exact("dout"), exact("W"), exact("y"), "need_dx"_a);
     m.def("relu", relu<T>, exact("x"));
     m.def("relu_backward", relu_backward<T>, exact("dout"), exact("y"));
     const py::arg param = exact("param"), grad = exact("grad"), lr("lr");

@@ -10,7 +10,8 @@
 namespace pyconv {
 
 // KERNEL(name, parameters), T being float or double. Shapes of every buffer: first comment of each kernel file.
-// `argmax` points to unsigned integers of `argmax_bytes` bytes; `b` may be null.
+// `argmax` points to unsigned integers of `argmax_bytes` bytes. These may be null: `b`; in conv2d_block, `argmax`
+// that nobody wants; in gradients, `dx` that nobody wants, and affine's `y` where no ReLU followed it.
 #define PYCONV_KERNELS(KERNEL)                                                                                   \
     KERNEL(im2col, (const T* x, T* col, Shape input, Extent output, Window window))                              \
     KERNEL(col2im, (const T* col, T* dx, Shape input, Extent output, Window window))                             \
@@ -28,9 +29,15 @@ namespace pyconv {
                                   Window window, Index groups))                                                  \
     KERNEL(conv2d_backward_weight, (const T* x, const T* dout, T* dW, T* db, Shape input, Shape filter,          \
                                     Extent output, Window window, Index groups))                                 \
-    KERNEL(affine, (const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs))          \
-    KERNEL(affine_backward, (const T* x, const T* dout, const T* W, T* dx, T* dW, T* db, Index rows,             \
-                             Index inputs, Index outputs))                                                       \
+    KERNEL(conv2d_block, (const T* x, const T* W, const T* b, T* y, void* argmax, int argmax_bytes, Shape input, \
+                          Shape filter, Extent output, Window window, Index groups, Extent pool))                \
+    KERNEL(conv2d_block_backward,                                                                                \
+           (const T* x, const T* W, const T* y, const T* dout, const void* argmax, int argmax_bytes, T* dx,      \
+            T* dW, T* db, Shape input, Shape filter, Extent output, Window window, Index groups, Extent pool))   \
+    KERNEL(affine, (const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs,           \
+                    bool relu))                                                                                  \
+    KERNEL(affine_backward, (const T* x, const T* dout, const T* W, const T* y, T* dx, T* dW, T* db, Index rows, \
+                             Index inputs, Index outputs))                                                           \
     KERNEL(relu, (const T* x, T* y, Index size))                                                                 \
     KERNEL(relu_backward, (const T* dout, const T* y, T* dx, Index size))                                        \
     KERNEL(sgd_step, (T* param, const T* grad, Index size, double lr))                                           \

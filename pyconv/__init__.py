@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
 
 from . import reference
 from .backend import use_backend
+from .block_ops import conv2d_block, conv2d_block_backward
 from .ops import (
     affine,
     affine_backward,
@@ -57,6 +58,8 @@ __all__ = [
     "conv2d",
     "conv2d_backward_data",
     "conv2d_backward_weight",
+    "conv2d_block",
+    "conv2d_block_backward",
     "datasets",
     "get_num_threads",
     "gradient_check",

@@ -44,6 +44,10 @@ def array(name: str, value: object, axes: str) -> Array:
 
 def float_array(name: str, value: object) -> Array:
     """`value` as a float32 or float64 array of any shape, in C order and native bytes."""
+    if type(value) is np.ndarray and value.dtype.char in "fd" and value.dtype.isnative:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value  # as most are, found out in a fraction of a microsecond
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         fits = f"np.asarray({name})" if not isinstance(value, np.ndarray) else f"{name}.filled(0)"
         raise TypeError(
@@ -182,19 +186,24 @@ def max_pool2d_backward(
     dilation: PerAxis,
 ) -> tuple[Array, Array, Shape4, Window]:
     dout, shape, window = _pool_gradient(dout, input_shape, pool_h, pool_w, stride, pad, dilation)
+    taken = winners(argmax, dout.shape, window.filter_h, window.filter_w, "max_pool2d")
+    return dout, taken, shape, window
+
+
+def winners(argmax: object, shape: tuple[int, ...], pool_h: int, pool_w: int, source: str) -> Array:
+    """The winning taps that a max-pooling with this output shape returned, in their own dtype."""
     if not isinstance(argmax, np.ndarray) or argmax.dtype.kind not in "iu":
         kind = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
-        raise TypeError(f"argmax must be the integer array that max_pool2d returned, not {kind}")
-    same_shape("argmax", argmax.shape, dout.shape, "dout")
-    taps = window.filter_h * window.filter_w
+        raise TypeError(f"argmax must be the integer array that {source} returned, not {kind}")
+    same_shape("argmax", argmax.shape, shape, "dout")
+    taps = pool_h * pool_w
     if argmax.size and (argmax.min() < 0 or argmax.max() >= taps):
         wrong = argmax.min() if argmax.min() < 0 else argmax.max()
         raise ValueError(
-            f"argmax holds {wrong}, but in a {window.filter_h}×{window.filter_w} window it counts "
+            f"argmax holds {wrong}, but in a {pool_h}×{pool_w} window it counts "
             f"from 0 to {taps - 1}"
         )
-    winners = np.require(argmax, smallest_unsigned(taps - 1), ["C_CONTIGUOUS", "ALIGNED"])
-    return dout, winners, shape, window
+    return np.require(argmax, smallest_unsigned(taps - 1), ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def smallest_unsigned(largest: int) -> np.dtype[Any]:
@@ -354,19 +363,27 @@ def bias(b: object, count: int, of: str) -> Array | None:
     return b
 
 
-def affine(x: object, W: object, b: object) -> tuple[Array, Array, Array | None]:
+def affine(x: object, W: object, b: object, relu: bool) -> tuple[Array, Array, Array | None]:
+    flag("relu", relu)
     x, W = _rows_and_weights(x, W)
     b = bias(b, W.shape[1], "outputs")
     same_dtype(x=x, W=W, b=b)
     return x, W, b
 
 
-def affine_backward(x: object, dout: object, W: object) -> tuple[Array, Array, Array]:
+def affine_backward(
+    x: object, dout: object, W: object, y: object, need_dx: bool
+) -> tuple[Array, Array, Array, Array | None]:
+    flag("need_dx", need_dx)
     x, W = _rows_and_weights(x, W)
     dout = array("dout", dout, "(N, M)")
-    same_shape("dout", dout.shape, (x.shape[0], W.shape[1]), f"x {x.shape} times W {W.shape}")
-    same_dtype(x=x, dout=dout, W=W)
-    return x, dout, W
+    y = array("y", y, "(N, M)") if y is not None else None
+    for name, given in (("dout", dout), ("y", y)):
+        if given is not None:
+            fits = (x.shape[0], W.shape[1])
+            same_shape(name, given.shape, fits, f"x {x.shape} times W {W.shape}")
+    same_dtype(x=x, dout=dout, W=W, y=y)
+    return x, dout, W, y
 
 
 def relu(x: object) -> Array:

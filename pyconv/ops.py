@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _with_twin(native: Callable[P, R]) -> Callable[P, R]:
+def with_twin(native: Callable[P, R]) -> Callable[P, R]:
     """Run `native`, or its NumPy twin of the same name when the reference backend is in force."""
     twin: Callable[P, R] = getattr(reference, native.__name__)
 
@@ -28,7 +28,7 @@ def _with_twin(native: Callable[P, R]) -> Callable[P, R]:
     return function
 
 
-@_with_twin
+@with_twin
 def im2col(
     x: Array,
     filter_h: int,
@@ -75,7 +75,7 @@ def im2col(
     return _core.im2col(x, window)
 
 
-@_with_twin
+@with_twin
 def col2im(
     col: Array,
     input_shape: tuple[int, ...],
@@ -111,7 +111,7 @@ def col2im(
     return _core.col2im(col, shape, window)
 
 
-@_with_twin
+@with_twin
 def conv2d(
     x: Array,
     W: Array,
@@ -158,7 +158,7 @@ def conv2d(
     return _core.conv2d(x, W, bias, window, groups)
 
 
-@_with_twin
+@with_twin
 def conv2d_backward_data(
     dout: Array,
     W: Array,
@@ -194,7 +194,7 @@ def conv2d_backward_data(
     return _core.conv2d_backward_data(dout, W, shape, window, groups)
 
 
-@_with_twin
+@with_twin
 def conv2d_backward_weight(
     x: Array,
     dout: Array,
@@ -231,7 +231,7 @@ def conv2d_backward_weight(
     return _core.conv2d_backward_weight(x, dout, shape, window, groups)
 
 
-@_with_twin
+@with_twin
 def max_pool2d(
     x: Array,
     pool_h: int,
@@ -272,7 +272,7 @@ def max_pool2d(
     return _core.max_pool2d(x, window, ceil_mode)
 
 
-@_with_twin
+@with_twin
 def max_pool2d_backward(
     dout: Array,
     argmax: Array,
@@ -311,7 +311,7 @@ def max_pool2d_backward(
     return _core.max_pool2d_backward(dout, argmax, shape, window)
 
 
-@_with_twin
+@with_twin
 def avg_pool2d(
     x: Array,
     pool_h: int,
@@ -346,7 +346,7 @@ def avg_pool2d(
     return _core.avg_pool2d(x, window, ceil_mode, count_include_pad)
 
 
-@_with_twin
+@with_twin
 def avg_pool2d_backward(
     dout: Array,
     input_shape: tuple[int, ...],
@@ -380,9 +380,9 @@ def avg_pool2d_backward(
     return _core.avg_pool2d_backward(dout, shape, window, count_include_pad)
 
 
-@_with_twin
-def affine(x: Array, W: Array, b: Array | float | None = None) -> Array:
-    """Rows times weights plus bias: `x @ W + b`.
+@with_twin
+def affine(x: Array, W: Array, b: Array | float | None = None, relu: bool = False) -> Array:
+    """Rows times weights plus bias: `x @ W + b`, cut off below 0 where a ReLU follows.
 
     Parameters
     ----------
@@ -390,6 +390,8 @@ def affine(x: Array, W: Array, b: Array | float | None = None) -> Array:
     W : ndarray (D, M), dtype of `x`
     b : ndarray (M,), dtype of `x`, optional
         None or 0 for none.
+    relu : bool
+        Whether to apply ReLU, `maximum(y, 0)`, to the result. A NaN stays a NaN.
 
     Returns
     -------
@@ -400,12 +402,14 @@ def affine(x: Array, W: Array, b: Array | float | None = None) -> Array:
     TypeError, ValueError
         When dtypes or shapes do not fit together; the sentence names them.
     """
-    x, W, bias = checks.affine(x, W, b)
-    return _core.affine(x, W, bias)
+    x, W, bias = checks.affine(x, W, b, relu)
+    return _core.affine(x, W, bias, relu)
 
 
-@_with_twin
-def affine_backward(x: Array, dout: Array, W: Array) -> tuple[Array, Array, Array]:
+@with_twin
+def affine_backward(
+    x: Array, dout: Array, W: Array, y: Array | None = None, need_dx: bool = True
+) -> tuple[Array | None, Array, Array]:
     """Gradients of a loss with respect to the three arguments of `affine`.
 
     Parameters
@@ -414,10 +418,14 @@ def affine_backward(x: Array, dout: Array, W: Array) -> tuple[Array, Array, Arra
     dout : ndarray (N, M), dtype of `x`
         Gradient with respect to the output.
     W : ndarray (D, M), dtype of `x`
+    y : ndarray (N, M), dtype of `x`, optional
+        What `affine` returned with `relu` True: where it is 0, ReLU lets no gradient pass.
+    need_dx : bool
+        Whether to compute `dx`. A network's first layer has nobody to hand it to.
 
     Returns
     -------
-    dx : ndarray (N, D)
+    dx : ndarray (N, D), or None
     dW : ndarray (D, M)
     db : ndarray (M,)
 
@@ -426,11 +434,11 @@ def affine_backward(x: Array, dout: Array, W: Array) -> tuple[Array, Array, Arra
     TypeError, ValueError
         When dtypes or shapes do not fit together; the sentence names them.
     """
-    x, dout, W = checks.affine_backward(x, dout, W)
-    return _core.affine_backward(x, dout, W)
+    x, dout, W, y = checks.affine_backward(x, dout, W, y, need_dx)
+    return _core.affine_backward(x, dout, W, y, need_dx)
 
 
-@_with_twin
+@with_twin
 def relu(x: Array) -> Array:
     """The larger of x and 0; a NaN stays a NaN.
 
@@ -451,7 +459,7 @@ def relu(x: Array) -> Array:
     return _core.relu(checks.relu(x))
 
 
-@_with_twin
+@with_twin
 def relu_backward(dout: Array, y: Array) -> Array:
     """Gradient of a loss with respect to the argument of `relu`.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import checks
+from . import block_checks, checks
 from .checks import Array
 from .window import Padding, PerAxis, Window
 
@@ -276,19 +276,78 @@ def _averaged(
     return counts
 
 
-def affine(x: Array, W: Array, b: Array | float | None = None) -> Array:
+def conv2d_block(
+    x: Array,
+    W: Array,
+    b: Array | float | None = None,
+    stride: PerAxis = 1,
+    pad: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    pool: PerAxis = 1,
+    need_argmax: bool = True,
+) -> tuple[Array, Array | None]:
+    """Convolution, ReLU and max-pooling in turn; see `pyconv.conv2d_block`."""
+    x, W, bias, _, groups, pool = block_checks.conv2d_block(
+        x, W, b, stride, pad, dilation, groups, pool, need_argmax
+    )
+
+    y = conv2d(x, W, bias, stride, pad, dilation, groups)
+    y[y <= 0] = 0
+    if pool == (1, 1):
+        return y, None
+    y, argmax = max_pool2d(y, *pool, stride=pool)
+    return y, argmax if need_argmax else None
+
+
+def conv2d_block_backward(
+    x: Array,
+    W: Array,
+    y: Array,
+    dout: Array,
+    argmax: Array | None,
+    stride: PerAxis = 1,
+    pad: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    pool: PerAxis = 1,
+    need_dx: bool = True,
+) -> tuple[Array | None, Array, Array]:
+    """The same steps back, last one first; see `pyconv.conv2d_block_backward`."""
+    x, W, y, dout, argmax, window, groups, pool = block_checks.conv2d_block_backward(
+        x, W, y, dout, argmax, stride, pad, dilation, groups, pool, need_dx
+    )
+
+    # A window's maximum is 0 where all of it is: ReLU's mask may as well come after the pooling.
+    dout = np.where(y <= 0, 0, dout)
+    if argmax is not None:
+        convolved = (*dout.shape[:2], *window.output_size(x.shape[2], x.shape[3]))
+        dout = max_pool2d_backward(dout, argmax, convolved, *pool, stride=pool)
+    dW, db = conv2d_backward_weight(x, dout, W.shape, stride, pad, dilation, groups)
+    if not need_dx:
+        return None, dW, db
+    return conv2d_backward_data(dout, W, x.shape, stride, pad, dilation, groups), dW, db
+
+
+def affine(x: Array, W: Array, b: Array | float | None = None, relu: bool = False) -> Array:
     """`x @ W + b`; see `pyconv.affine`."""
-    x, W, bias = checks.affine(x, W, b)
+    x, W, bias = checks.affine(x, W, b, relu)
     out: Array = np.dot(x, W)
     if bias is not None:
         out += bias
+    if relu:
+        out[out <= 0] = 0
     return out
 
 
-def affine_backward(x: Array, dout: Array, W: Array) -> tuple[Array, Array, Array]:
+def affine_backward(
+    x: Array, dout: Array, W: Array, y: Array | None = None, need_dx: bool = True
+) -> tuple[Array | None, Array, Array]:
     """Gradients with respect to x, W and b; see `pyconv.affine_backward`."""
-    x, dout, W = checks.affine_backward(x, dout, W)
-    return np.dot(dout, W.T), np.dot(x.T, dout), dout.sum(axis=0)
+    x, dout, W, y = checks.affine_backward(x, dout, W, y, need_dx)
+    if y is not None:
+        dout = np.where(y <= 0, 0, dout)
+    return np.dot(dout, W.T) if need_dx else None, np.dot(x.T, dout), dout.sum(axis=0)
 
 
 def relu(x: Array) -> Array:

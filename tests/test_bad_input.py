@@ -40,8 +40,13 @@ def accepted():
         },
         "avg_pool2d": {"x": x, **pool},
         "avg_pool2d_backward": {"dout": pooled, **shape, **pool},
+        "conv2d_block": {"x": x, "W": W, "b": r(6), **conv, "pool": (2, 3)},
+        "conv2d_block_backward": {
+            "x": x, "W": W, "y": r(2, 6, 2, 2), "dout": r(2, 6, 2, 2),
+            "argmax": np.full((2, 6, 2, 2), 5, np.uint8), **conv, "pool": (2, 3)
+        },
         "affine": {"x": r(5, 4), "W": r(4, 3), "b": r(3)},
-        "affine_backward": {"x": r(5, 4), "dout": r(5, 3), "W": r(4, 3)},
+        "affine_backward": {"x": r(5, 4), "dout": r(5, 3), "W": r(4, 3), "y": r(5, 3)},
         "relu": {"x": x},
         "relu_backward": {"dout": r(5, 4), "y": r(5, 4)},
     }  # fmt: skip
@@ -79,6 +84,7 @@ def test_an_accepted_call_changes_no_argument_and_returns_memory_of_its_own(back
     assert contents(arguments) == before
     given_arrays = [v for v in arguments.values() if isinstance(v, np.ndarray)]
     for result in out if isinstance(out, tuple) else (out,):
+        assert result is not None
         assert not any(np.shares_memory(result, array) for array in given_arrays)
 
 
@@ -95,13 +101,16 @@ NOT_FLOATS = {
 }
 
 
+OPTIONAL = ("affine_backward", "y", "nothing")
+
+
 @pytest.mark.parametrize(
     ("name", "argument", "kind"),
     [
         (*pair, kind)
         for pair in ARRAYS
         for kind in NOT_FLOATS
-        if (pair[1], kind) != ("b", "nothing")
+        if (pair[1], kind) != ("b", "nothing") and (*pair, kind) != OPTIONAL
     ],
 )
 def test_only_arrays_of_float32_and_float64_are_computed_with(backend, name, argument, kind):
@@ -168,6 +177,13 @@ BAD_SIZES = [
     ("pool_w", 8, ValueError, "reaches over 3×8 pixels.* has only 6×7"),
     ("ceil_mode", "no", TypeError, "ceil_mode must be True or False, not 'no'"),
     ("count_include_pad", 1, TypeError, "count_include_pad must be True or False, not 1"),
+    ("pool", 0, ValueError, "pool must be at least 1, not 0"),
+    ("pool", (2, -1), ValueError, "pool width must be at least 1, not -1"),
+    ("pool", 2.0, TypeError, r"pool must be a whole number, not 2\.0"),
+    ("pool", (1, 7), ValueError, r"pool of 1×7 is larger .* is 4×6 for .*\(2, 4, 6, 7\); use"),
+    ("relu", 1, TypeError, "relu must be True or False, not 1"),
+    ("need_dx", "no", TypeError, "need_dx must be True or False, not 'no'"),
+    ("need_argmax", None, TypeError, "need_argmax must be True or False, not None"),
     ("groups", 0, ValueError, "groups must be at least 1, not 0"),
     ("groups", 1.0, TypeError, r"groups must be a whole number, not 1\.0"),
     ("groups", 3, ValueError, "groups=3 must divide both the 4 channels .* and the 6 filters"),
@@ -216,9 +232,16 @@ MISFITS = [
     ("max_pool2d_backward", {"argmax": winners(2**63, np.uint64)}, "holds 9223372036854775808"),
     ("avg_pool2d_backward", {"dout": zeros(2, 4, 1, 3), "stride": 4}, r"dout .*\(2, 4, 1, 3\), but "
      r".*\(2, 4, 6, 7\) gives \(2, 4, 1, 2\) \(or \(2, 4, 2, 2\) with ceil_mode\)"),
+    ("conv2d_block", {"b": zeros(5)}, r"b has shape \(5,\), but 6 filters .* shape \(6,\)"),
+    ("conv2d_block_backward", {"dout": zeros(2, 6, 2, 3)}, r"dout has shape \(2, 6, 2, 3\), but "
+     r"the block of x \(2, 4, 6, 7\), W \(6, 2, 3, 2\) and pool \(2, 3\) has shape \(2, 6, 2, 2\)"),
+    ("conv2d_block_backward", {"y": zeros(2, 6, 4, 6)}, r"y .*\(2, 6, 4, 6\), .*\(2, 6, 2, 2\)"),
+    ("conv2d_block_backward", {"argmax": winners(0)}, r"argmax .*\(2, 4, 4, 6\), .*\(2, 6, 2, 2\)"),
+    ("conv2d_block_backward", {"argmax": np.full((2, 6, 2, 2), 6)}, "holds 6, but in a 2×3 "),
     ("affine", {"W": zeros(3, 4)}, r"4 columns but .* 3 rows; W of shape \(4, 4\) would fit"),
     ("affine", {"b": zeros(4)}, r"b has shape \(4,\), but 3 outputs .* shape \(3,\)"),
     ("affine_backward", {"dout": zeros(5, 4)}, r"dout .*\(5, 4\), but .* has shape \(5, 3\)"),
+    ("affine_backward", {"y": zeros(4, 3)}, r"y has shape \(4, 3\), but .* has shape \(5, 3\)"),
     ("relu_backward", {"dout": zeros(4, 5)}, r"dout .*\(4, 5\), but y has shape \(5, 4\)"),
 ]  # fmt: skip
 
@@ -237,11 +260,19 @@ def test_argmax_must_be_an_array_of_integers(backend, argmax, says):
     assert_refused("max_pool2d_backward", {"argmax": argmax}, TypeError, says)
 
 
+def test_a_block_has_an_argmax_where_it_pools(backend):
+    says = "integer array that conv2d_block returned, not NoneType"
+    assert_refused("conv2d_block_backward", {"argmax": None}, TypeError, says)
+    unpooled = {"pool": 1, "y": zeros(2, 6, 4, 6), "dout": zeros(2, 6, 4, 6)}
+    says = r"argmax must be None where there is no pooling \(pool=1\), not ndarray"
+    assert_refused("conv2d_block_backward", unpooled, TypeError, says)
+
+
 @pytest.mark.parametrize(("N", "pad"), [(1, 2**22), (1, 2**31 - 1), (0, 2**31 - 1)])
-@pytest.mark.parametrize("name", ["im2col", "max_pool2d", "avg_pool2d", "conv2d"])
+@pytest.mark.parametrize("name", ["im2col", "max_pool2d", "avg_pool2d", "conv2d", "conv2d_block"])
 def test_a_result_larger_than_any_memory_is_a_memory_error(name, pad, N, backend):
     """Padding makes 2^46 windows, more than one can map, or 2^64, more than one can count."""
-    window = (zeros(1, 1, 1, 1),) if name == "conv2d" else (1, 1)
+    window = (zeros(1, 1, 1, 1),) if "conv" in name else (1, 1)
     with pytest.raises(MemoryError, match=r"shape \(\d+, "):
         getattr(pyconv, name)(zeros(N, 1, 1, 1), *window, pad=pad)
 

@@ -26,6 +26,7 @@ class Geometry:
     pad: tuple[tuple[int, int], tuple[int, int]] | str
     groups: int
     FN: int
+    pool: tuple[int, int]
     dtype: str
     seed: int
     ceil_mode: bool
@@ -35,6 +36,10 @@ class Geometry:
         """Numbers of a few decimals, so that maxima tie now and then."""
         values = np.random.default_rng(self.seed).normal(size=shape).round(1)
         return values.astype(self.dtype)
+
+    def whole(self, *shape):
+        """Whole numbers: sums of products are exact in any order, so no maximum is a near tie."""
+        return np.random.default_rng(self.seed).integers(-4, 5, shape).astype(self.dtype)
 
     def output_size(self, dilation, ceil_mode=False):
         """The formula, written out here once more on its own."""
@@ -79,6 +84,7 @@ def geometries(draw):
         pad=pad,
         groups=groups,
         FN=groups * draw(st.integers(1, 4)),
+        pool=draw(st.tuples(st.integers(1, 4), st.integers(1, 4))),
         dtype=draw(st.sampled_from(["float32", "float64"])),
         seed=draw(st.integers(0, 2**32 - 1)),
         ceil_mode=draw(st.booleans()),
@@ -156,14 +162,48 @@ def filters(g):
     return g.FN, g.C // g.groups, *g.filter
 
 
+def block_sizes(g):
+    """The pool, cut to what fits, and the shape of the pooled output."""
+    OH, OW = g.output_size(g.dilation)
+    pool = min(g.pool[0], OH), min(g.pool[1], OW)
+    return pool, (g.N, g.FN, OH // pool[0], OW // pool[1])
+
+
+def conv2d_block(g):
+    pool, y_shape = block_sizes(g)
+    x, W, b = g.whole(g.N, g.C, g.H, g.W), g.whole(*filters(g)), g.whole(g.FN)
+    if g.seed % 5 == 0:
+        x[np.random.default_rng(g.seed).random(x.shape) < 0.03] = np.nan
+    bias, need_argmax = b if g.seed % 3 else None, g.seed % 4 > 0
+    window = (g.stride, g.pad, g.dilation, g.groups)
+    argmax_shape = y_shape if need_argmax and pool != (1, 1) else None
+    return (x, W, bias, *window, pool, need_argmax), [y_shape, argmax_shape]
+
+
+def conv2d_block_backward(g):
+    pool, y_shape = block_sizes(g)
+    x, W, dout = g.random(g.N, g.C, g.H, g.W), g.random(*filters(g)), g.random(*y_shape)
+    y = np.maximum(np.roll(dout, 1), 0)
+    y[np.random.default_rng(g.seed).random(y.shape) < 0.03] = np.nan
+    argmax = np.random.default_rng(g.seed).integers(0, pool[0] * pool[1], y_shape)
+    argmax = argmax.astype(np.uint8) if pool != (1, 1) else None
+    window, need_dx = (g.stride, g.pad, g.dilation, g.groups), g.seed % 4 > 0
+    dx_shape = x.shape if need_dx else None
+    return (x, W, y, dout, argmax, *window, pool, need_dx), [dx_shape, W.shape, (g.FN,)]
+
+
 def affine(g):
     x, W, b = g.random(g.N, g.H), g.random(g.H, g.W), g.random(g.W)
-    return (x, W, b), [(g.N, g.W)]
+    return (x, W, b, g.seed % 2 > 0), [(g.N, g.W)]
 
 
 def affine_backward(g):
     x, dout, W = g.random(g.N, g.H), g.random(g.N, g.W), g.random(g.H, g.W)
-    return (x, dout, W), [x.shape, W.shape, (g.W,)]
+    y, need_dx = g.random(g.N, g.W) if g.seed % 2 else None, g.seed % 3 > 0
+    return (x, dout, W, y, need_dx), [x.shape if need_dx else None, W.shape, (g.W,)]
+
+
+EXACT = ("max_pool2d", "conv2d_block", "relu", "relu_backward")
 
 
 def relu(g):
@@ -219,6 +259,7 @@ def native_and_twin(name):
 
 
 def results(function, arguments):
+    """What it returns, as a tuple."""
     arguments = copy.deepcopy(arguments)
     out = function(*arguments)
     if out is None:  # a step: what it has made of its arrays
@@ -231,11 +272,14 @@ def assert_twins_agree(name, arguments, shapes, dtype, terms):
     native, twin = (results(function, arguments) for function in native_and_twin(name))
     rounding = 1e-12 if dtype == "float64" else 1e-6 * max(1, terms) ** 0.5
     for ours, theirs, shape in zip(native, twin, shapes, strict=True):
+        if shape is None:
+            assert ours is theirs is None
+            continue
         assert ours.shape == theirs.shape == shape
         assert ours.dtype == theirs.dtype
         assert ours.flags.c_contiguous
         assert theirs.flags.c_contiguous
-        if name in ("max_pool2d", "relu", "relu_backward"):
+        if name in EXACT:
             np.testing.assert_array_equal(ours, theirs)
         else:
             scale = np.abs(theirs).max(initial=1.0)
@@ -274,7 +318,7 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
     defaults = {"groups": 1, "stride": (1, 1), "dilation": (1, 1)}
     sizes = {**defaults, **LARGE[shape]}
     g = Geometry(
-        filter=(3, 5), pad=((1, 2), (0, 3)), dtype=dtype, seed=1,
+        filter=(3, 5), pad=((1, 2), (0, 3)), pool=(2, 3), dtype=dtype, seed=1,
         ceil_mode=True, count_include_pad=False, **sizes,
     )  # fmt: skip
     arguments, shapes = globals()[name](g)
@@ -288,7 +332,8 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
             results(native_and_twin(name)[0], arguments),
             strict=True,
         ):
-            assert once.tobytes() == again.tobytes(), "the same bits on every run"
+            if once is not None:
+                assert once.tobytes() == again.tobytes(), "the same bits on every run"
     finally:
         pyconv.set_num_threads(before)
 
@@ -303,7 +348,7 @@ def test_rows_of_every_width(name, stride, pad, dtype):
         for W in [9, 10, 16, 17, 24, 31, 33, 34, 47, 66, 67, 101]:
             g = Geometry(
                 N=2, C=3, H=7, W=W, filter=size, stride=stride, dilation=(1, 1), pad=pad, groups=1,
-                FN=1, dtype=dtype, seed=W, ceil_mode=W % 2 == 0, count_include_pad=W % 3 == 0,
+                FN=1, pool=(1, 1), dtype=dtype, seed=W, ceil_mode=W % 2 == 0, count_include_pad=W % 3 == 0,
             )  # fmt: skip
             arguments, shapes = globals()[name](g)
             assert_twins_agree(name, arguments, shapes, dtype, size[0] * size[1])
@@ -329,6 +374,18 @@ def test_windows_of_more_taps_than_a_byte_can_number(pool):
     assert_twins_agree("max_pool2d", (x, *pool, 3), [y.shape, y.shape], "float32", 1)
     backward = (y, argmax, x.shape, *pool, 3)
     assert_twins_agree("max_pool2d_backward", backward, [x.shape], "float32", 100)
+
+
+@pytest.mark.parametrize("function", [pyconv.conv2d_block, reference.conv2d_block])
+def test_a_block_gives_what_its_parts_give_one_after_another(function):
+    rng = np.random.default_rng(0)
+    x, W = (rng.integers(-4, 5, shape).astype(float) for shape in ((3, 2, 9, 8), (4, 2, 3, 2)))
+    y, argmax = pyconv.max_pool2d(np.maximum(pyconv.conv2d(x, W), 0), 2, 3, (2, 3))
+    np.testing.assert_array_equal(function(x, W, pool=(2, 3))[0], y)
+    np.testing.assert_array_equal(function(x, W, pool=(2, 3))[1], argmax)
+    assert function(x, W, pool=(2, 3), need_argmax=False)[1] is None
+    np.testing.assert_array_equal(function(x, W)[0], np.maximum(pyconv.conv2d(x, W), 0))
+    assert function(x, W)[1] is None
 
 
 @many

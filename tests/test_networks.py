@@ -41,7 +41,6 @@ def test_the_simple_network_is_the_books():
     assert {name: param.shape for name, param in network.params.items()} == shapes
     assert list(network.layers) == ["Conv1", "Relu1", "Pool1", "Affine1", "Relu2", "Affine2"]
     assert isinstance(network.last_layer, SoftmaxWithLoss)
-    assert not network.layers["Conv1"].need_dx, "nobody asks for the gradient of the images"
     assert all(param.dtype == np.float32 for param in network.params.values())
     assert (network.params["b1"] == 0).all()
     assert abs(network.params["W2"].std() - 0.01) < 1e-4

@@ -204,8 +204,9 @@ void convolve_forward(const T* x, const T* W, const T* b, const Output& y, const
                       bool relu) {
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
-    if (is_depthwise(s, groups) && !Output::within_images && !relu)
-        return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
+    if constexpr (!Output::within_images)
+        if (is_depthwise(s, groups) && !relu)
+            return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
     convolve(x, Weights<T>{W, s.K, g.taps, taps.data()}, s.FG * s.K, b, y, g, s.FG, s.CG, groups, relu);
 }
 

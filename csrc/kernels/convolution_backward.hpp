@@ -9,13 +9,12 @@ constexpr Index most_gradient_rows = 144;
 // to[0..count) += from[0..count), reading and writing whole vectors: what lies behind `to` has zeros added to it.
 template <class T>
 inline void add_run(T* to, const T* from, Index count) {
-    using V = Vector<T>;
-    const auto lanes = lane_numbers<T>();
-    for (Index i = 0; i < count; i += vector_lanes<T>) {
-        const V v = *reinterpret_cast<const V*>(from + i);
-        const auto inside = lanes < LaneNumber<T>(count - i);
-        *reinterpret_cast<V*>(to + i) += inside ? v : V{};
-    }
+    constexpr int L = int(vector_lanes<T>);
+    Index i = 0;
+    for (; i + L <= count; i += L) store<L>(to + i, load<L>(to + i) + load<L>(from + i));
+    if (i == count) return;
+    const auto inside = lane_numbers<T, L>() < WholeLanes<T>(count - i);
+    store<L>(to + i, load<L>(to + i) + (inside ? load<L>(from + i) : Lanes<T, L>{}));
 }
 
 // One axis of the gradient at every stride-th pixel, from `pixel` on, is itself a convolution: the taps that reach these

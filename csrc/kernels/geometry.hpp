@@ -42,7 +42,7 @@ struct Strips {
         const Index fitting = larger(most_positions / output.w / step, 1) * step;
         const Index most = smaller(fitting, within_images ? used_rows : larger(stack, 1));
         // of the heights that nearly fill the limit, the one that wastes the fewest lanes
-        double least_waste = 2;
+        double least_waste = 1e9;
         for (Index height = most; height > 0 && 4 * height >= 3 * most; height -= step) {
             const double lanes = double(rounded_up(height * output.w, vector_lanes<T>));
             const double waste = lanes / double(height * output.w);

@@ -5,228 +5,21 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 // PYCONV_VECTOR_BYTES: 16 (SSE2, NEON), 32 (AVX2) or 64 (AVX-512), set by the source file that includes this.
-// GCC and Clang turn arithmetic on these types into the vector instructions of the target.
-// aligned(sizeof element): a vector may be loaded from any element of an array.
-template <class T, Index bytes>
-struct Simd;
-template <Index bytes>
-struct Simd<float, bytes> {
-    typedef float Vector __attribute__((vector_size(bytes), aligned(4), may_alias));
-    typedef std::int32_t LaneNumber;  // as wide as the element: comparing two of either gives the same mask
-    typedef LaneNumber LaneNumbers __attribute__((vector_size(bytes)));
-};
-template <Index bytes>
-struct Simd<double, bytes> {
-    typedef double Vector __attribute__((vector_size(bytes), aligned(8), may_alias));
-    typedef std::int64_t LaneNumber;
-    typedef LaneNumber LaneNumbers __attribute__((vector_size(bytes)));
-};
-
-template <class T>
-using Vector = typename Simd<T, PYCONV_VECTOR_BYTES>::Vector;
-
 template <class T>
 constexpr Index vector_lanes = PYCONV_VECTOR_BYTES / Index(sizeof(T));
-
-template <class T>
-using LaneNumber = typename Simd<T, PYCONV_VECTOR_BYTES>::LaneNumber;
-template <class T>
-using LaneNumbers = typename Simd<T, PYCONV_VECTOR_BYTES>::LaneNumbers;
-
-// 0, 1, 2, ...
-template <class T>
-inline LaneNumbers<T> lane_numbers() {
-    LaneNumbers<T> numbers = {};
-    for (Index i = 0; i < vector_lanes<T>; ++i) numbers[i] = LaneNumber<T>(i);
-    return numbers;
-}
 
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
 constexpr Index divided_up(Index a, Index b) { return (a + b - 1) / b; }
 constexpr Index rounded_up(Index a, Index b) { return divided_up(a, b) * b; }
 
-// Vectors of every width, for rows shorter than the widest: Lanes<T, N> is N numbers side by side, or with N = 1 a
-// plain number, so that one template serves whole vectors and single elements. WholeLanes<T, N> are the integers
-// that comparing two of them gives, one of the same width per lane (one Index where N = 1).
-template <class T, int N>
-struct Pack {
-    typedef T Type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
-};
-template <class T>
-struct Pack<T, 1> {
-    typedef T Type;
-};
-template <class T, int N>
-using Lanes = typename Pack<T, N>::Type;
-
-template <class T, int N>
-struct Whole {
-    typedef Lanes<std::int64_t, N> Type;
-};
-template <int N>
-struct Whole<float, N> {
-    typedef Lanes<std::int32_t, N> Type;
-};
-template <>
-struct Whole<float, 1> {
-    typedef Index Type;
-};
-template <class T, int N>
-using WholeLanes = typename Whole<T, N>::Type;
-
-template <int N, class T>
-inline Lanes<T, N> load(const T* from) {
-    if constexpr (N == 1)
-        return *from;
-    else
-        return *reinterpret_cast<const Lanes<T, N>*>(from);
-}
-
-template <int N, class T>
-inline void store(T* to, Lanes<T, N> values) {
-    if constexpr (N == 1)
-        *to = values;
-    else
-        *reinterpret_cast<Lanes<T, N>*>(to) = values;
-}
-
-// N small integers, each widened to the width of a T.
-template <class T, int N>
-inline WholeLanes<T, N> load_whole(const std::uint8_t* from) {
-    if constexpr (N == 1)
-        return *from;
-    else
-        return __builtin_convertvector(load<N>(from), WholeLanes<T, N>);
-}
-
-// Sequence<0, ..., N - 1> is Counting<N>::Type: the lane numbers that a shuffle takes as constants.
-template <int... I>
-struct Sequence {};
-template <int N, int... I>
-struct Counting : Counting<N - 1, N - 1, I...> {};
-template <int... I>
-struct Counting<0, I...> {
-    typedef Sequence<I...> Type;
-};
-
-// from[0], from[2], ..., from[2N - 2]. The second vector starts one element early, to end on the last one wanted:
-// what lies behind it may be outside the array.
-template <class T, int... I>
-inline Lanes<T, sizeof...(I)> load_even(const T* from, Sequence<I...>) {
-    constexpr int N = sizeof...(I);
-    const Lanes<T, N> low = load<N>(from), high = load<N>(from + N - 1);
-    return __builtin_shufflevector(low, high, (2 * I < N ? 2 * I : 2 * I + 1)...);
-}
-
-// from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1 or 2, else 0.
-template <int N, int Stride, class T>
-inline Lanes<T, N> load_every(const T* from, Index stride) {
-    if constexpr (N == 1 || Stride == 1) {
-        return load<N>(from);
-    } else if constexpr (Stride == 2) {
-        return load_even(from, typename Counting<N>::Type());
-    } else {
-        Lanes<T, N> values{};
-        for (int i = 0; i < N; ++i) values[i] = from[i * stride];
-        return values;
-    }
-}
-
-// to = even[0], odd[0], even[1], odd[1], ...
-template <class T, int... I>
-inline void store_alternately(T* to, Lanes<T, sizeof...(I)> even, Lanes<T, sizeof...(I)> odd, Sequence<I...>) {
-    constexpr int N = sizeof...(I);
-    if constexpr (N == 1) {
-        to[0] = even;
-        to[1] = odd;
-    } else {
-        store<N>(to, __builtin_shufflevector(even, odd, (I / 2 + I % 2 * N)...));
-        store<N>(to + N, __builtin_shufflevector(even, odd, (N / 2 + I / 2 + I % 2 * N)...));
-    }
-}
-
-template <int N>
-struct Constant {
-    static constexpr int value = N;
-};
-
-// Calls body(Constant<N>()) with N the lanes of the widest vector, from 4 numbers up, that fits into `count` numbers;
-// with 1 where none does.
-template <class T, int N = int(vector_lanes<T>), class Body>
-inline void with_lanes(Index count, const Body& body) {
-    if constexpr (N < 4)
-        body(Constant<1>());
-    else if (count >= N)
-        body(Constant<N>());
-    else
-        with_lanes<T, N / 2>(count, body);
-}
-
-// to[0..count) = value, by the widest vectors that fit; the last may overlap the one before.
-template <class T, int N = int(vector_lanes<T>)>
-inline void fill(T* to, Index count, T value) {
-    if constexpr (N > 1) {
-        if (count < N) return fill<T, N / 2>(to, count, value);
-        const Lanes<T, N> values = Lanes<T, N>{} + value;
-        for (Index i = 0; i + N < count; i += N) store<N>(to + i, values);
-        store<N>(to + count - N, values);
-    } else if (count > 0) {
-        *to = value;
-    }
-}
-
-// to[0..count) = from[0..count), by the widest vectors that fit; the last may overlap the one before.
-template <class T, int N = int(vector_lanes<T>)>
-inline void copy(T* to, const T* from, Index count) {
-    if constexpr (N > 1) {
-        if (count < N) return copy<T, N / 2>(to, from, count);
-        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load<N>(from + i));
-        store<N>(to + count - N, load<N>(from + count - N));
-    } else if (count > 0) {
-        *to = *from;
-    }
-}
-
-// sum of a[0..count) in vector_lanes partial sums, added up in order
-template <class T>
-T sum(const T* a, Index count) {
-    T partial[vector_lanes<T>] = {};
-    Index i = 0;
-    for (; i + vector_lanes<T> <= count; i += vector_lanes<T>)
-        for (Index lane = 0; lane < vector_lanes<T>; ++lane) partial[lane] += a[i + lane];
-    T total = 0;
-    for (; i < count; ++i) total += a[i];
-    for (Index lane = 0; lane < vector_lanes<T>; ++lane) total += partial[lane];
-    return total;
-}
-
-// body(0), ..., body(N - 1) with the numbers as constants: an array that is indexed by them alone needs no memory.
-template <int N, class Body>
-__attribute__((always_inline)) inline void repeat(const Body& body) {
-    if constexpr (N > 0) {
-        repeat<N - 1>(body);
-        body(Constant<N - 1>());
-    }
-}
-
-// to[i] = y[i] <= 0 ? 0 : gradient[i]: what ReLU lets pass backward, y being its result.
-template <class T>
-inline void pass_relu(const T* y, const T* gradient, T* to, Index count) {
-    constexpr int L = int(vector_lanes<T>);
-    Index i = 0;
-    for (; i + L <= count; i += L) {
-        const Lanes<T, L> g = load<L>(gradient + i);
-        store<L>(to + i, load<L>(y + i) <= 0 ? Lanes<T, L>{} : g);
-    }
-    for (; i < count; ++i) to[i] = y[i] <= 0 ? T(0) : gradient[i];
-}
-
+// GCC and Clang turn arithmetic on these types into the vector instructions of the target.
 // Vectors of every width, for rows shorter than the widest: Lanes<T, N> is N numbers side by side, or with N = 1 a
 // plain number, so that one template serves whole vectors and single elements. WholeLanes<T, N> are the integers
 // that comparing two of them gives, one of the same width per lane.
 template <class T, int N>
 struct Pack {
+    // aligned(sizeof(T)): a vector may be loaded from any element of an array
     typedef T Type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
 };
 template <class T>
@@ -235,6 +28,8 @@ struct Pack<T, 1> {
 };
 template <class T, int N>
 using Lanes = typename Pack<T, N>::Type;
+template <class T>
+using Vector = Lanes<T, int(vector_lanes<T>)>;
 
 template <class T>
 struct Whole {
@@ -254,6 +49,14 @@ inline Lanes<T, N> broadcast(T value) {
         return value;
     else
         return Lanes<T, N>{} + value;
+}
+
+// 0, 1, 2, ... as integers as wide as a T
+template <class T, int N>
+inline WholeLanes<T, N> lane_numbers() {
+    WholeLanes<T, N> numbers = {};
+    for (int i = 0; i < N; ++i) numbers[i] = i;
+    return numbers;
 }
 
 template <int N, class T>
@@ -369,6 +172,65 @@ inline void with_lanes(Index count, const Body& body) {
         body(Constant<N>());
     else
         with_lanes<T, N / 2>(count, body);
+}
+
+// to[0..count) = value, by the widest vectors that fit; the last may overlap the one before.
+template <class T, int N = int(vector_lanes<T>)>
+inline void fill(T* to, Index count, T value) {
+    if constexpr (N > 1) {
+        if (count < N) return fill<T, N / 2>(to, count, value);
+        const Lanes<T, N> values = Lanes<T, N>{} + value;
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, values);
+        store<N>(to + count - N, values);
+    } else if (count > 0) {
+        *to = value;
+    }
+}
+
+// to[0..count) = from[0..count), by the widest vectors that fit; the last may overlap the one before.
+template <class T, int N = int(vector_lanes<T>)>
+inline void copy(T* to, const T* from, Index count) {
+    if constexpr (N > 1) {
+        if (count < N) return copy<T, N / 2>(to, from, count);
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load<N>(from + i));
+        store<N>(to + count - N, load<N>(from + count - N));
+    } else if (count > 0) {
+        *to = *from;
+    }
+}
+
+// sum of a[0..count) in vector_lanes partial sums, added up in order
+template <class T>
+T sum(const T* a, Index count) {
+    T partial[vector_lanes<T>] = {};
+    Index i = 0;
+    for (; i + vector_lanes<T> <= count; i += vector_lanes<T>)
+        for (Index lane = 0; lane < vector_lanes<T>; ++lane) partial[lane] += a[i + lane];
+    T total = 0;
+    for (; i < count; ++i) total += a[i];
+    for (Index lane = 0; lane < vector_lanes<T>; ++lane) total += partial[lane];
+    return total;
+}
+
+// body(0), ..., body(N - 1) with the numbers as constants: an array that is indexed by them alone needs no memory.
+template <int N, class Body>
+__attribute__((always_inline)) inline void repeat(const Body& body) {
+    if constexpr (N > 0) {
+        repeat<N - 1>(body);
+        body(Constant<N - 1>());
+    }
+}
+
+// to[i] = y[i] <= 0 ? 0 : gradient[i]: what ReLU lets pass backward, y being its result.
+template <class T>
+inline void pass_relu(const T* y, const T* gradient, T* to, Index count) {
+    constexpr int L = int(vector_lanes<T>);
+    Index i = 0;
+    for (; i + L <= count; i += L) {
+        const Lanes<T, L> g = load<L>(gradient + i);
+        store<L>(to + i, load<L>(y + i) <= 0 ? Lanes<T, L>{} : g);
+    }
+    for (; i < count; ++i) to[i] = y[i] <= 0 ? T(0) : gradient[i];
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "../kernels.hpp"
 #include "affine.hpp"
+#include "block.hpp"
 #include "columns.hpp"
 #include "convolution_backward.hpp"
 #include "pooling.hpp"

@@ -41,11 +41,11 @@ class Affine(Layer):
         self.x, self.original_x_shape = rows, x.shape
         return y
 
-    def backward(self, dout: Array) -> Array:
-        """dout: ndarray (N, M). Returns the gradient in the shape of x."""
+    def backward(self, dout: Array, need_dx: bool = True) -> Array | None:
+        """dout: ndarray (N, M). Returns the gradient in the shape of x; None without `need_dx`."""
         x: Array = self._remembered(self.x)
-        dx, self.dW, self.db = ops.affine_backward(x, dout, self.W)
-        return dx.reshape(self.original_x_shape)
+        dx, self.dW, self.db = ops.affine_backward(x, dout, self.W, need_dx=need_dx)
+        return dx.reshape(self.original_x_shape) if dx is not None else None
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if math.prod(shape) != self.W.shape[0]:

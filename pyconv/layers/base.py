@@ -65,7 +65,10 @@ class Layer:
         """What `forward` kept for `backward`, if it has run."""
         if value is None:
             name = type(self).__name__
-            raise RuntimeError(f"{name}.backward needs a forward before it; call forward(x) first")
+            raise RuntimeError(
+                f"{name}.backward needs a forward before it; call forward(x) first (a network "
+                "passes over layers that it computes in one, unless its fused is False)"
+            )
         return value
 
     def __repr__(self) -> str:

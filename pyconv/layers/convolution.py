@@ -21,8 +21,8 @@ class Convolution(Layer):
     stride, pad, dilation, groups
         As for `pyconv.conv2d`.
     need_dx : bool
-        Whether `backward` computes the gradient with respect to x. A network's first layer has
-        nobody to hand it to.
+        Whether `backward` computes the gradient with respect to x. A network does not ask its
+        first layer for it, whatever this says.
 
     Raises
     ------
@@ -63,12 +63,12 @@ class Convolution(Layer):
         self.x = x
         return y
 
-    def backward(self, dout: Array) -> Array | None:
-        """dout: ndarray (N, FN, OH, OW). Returns ndarray (N, C, H, W), or None."""
+    def backward(self, dout: Array, need_dx: bool = True) -> Array | None:
+        """dout: ndarray (N, FN, OH, OW). Returns ndarray (N, C, H, W); None without `need_dx`."""
         x: Array = self._remembered(self.x)
         window = (self.stride, self.pad, self.dilation, self.groups)
         self.dW, self.db = ops.conv2d_backward_weight(x, dout, self.W.shape, *window)
-        if not self.need_dx:
+        if not (need_dx and self.need_dx):
             return None
         return ops.conv2d_backward_data(dout, self.W, x.shape, *window)
 

@@ -31,6 +31,8 @@ class SimpleConvNet(Sequential):
     rng : None, int or numpy.random.Generator
         Seed of the weights.
     dtype : float32 or float64
+    fused : bool
+        As for `Sequential`.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class SimpleConvNet(Sequential):
         weight_init_std: float = 0.01,
         rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
+        fused: bool = True,
     ) -> None:
         default = {"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1}
         build = _Builder(input_dim, np.random.default_rng(rng), dtype, weight_init_std)
@@ -55,7 +58,7 @@ class SimpleConvNet(Sequential):
         build.affine(whole("hidden_size", hidden_size, 1))
         build.add(Relu())
         build.affine(whole("output_size", output_size, 1))
-        super().__init__(build.layers, build.input_dim, type(self).__name__)
+        super().__init__(build.layers, build.input_dim, type(self).__name__, fused)
 
 
 class DeepConvNet(Sequential):
@@ -73,6 +76,8 @@ class DeepConvNet(Sequential):
     rng : None, int or numpy.random.Generator
         Seed of the weights and of dropout.
     dtype : float32 or float64
+    fused : bool
+        As for `Sequential`.
 
     Raises
     ------
@@ -98,6 +103,7 @@ class DeepConvNet(Sequential):
         output_size: int = 10,
         rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
+        fused: bool = True,
     ) -> None:
         given = (
             conv_param_1, conv_param_2, conv_param_3, conv_param_4, conv_param_5, conv_param_6
@@ -115,7 +121,7 @@ class DeepConvNet(Sequential):
         build.add(Relu(), Dropout(0.5, generator))
         build.affine(whole("output_size", output_size, 1))
         build.add(Dropout(0.5, generator))
-        super().__init__(build.layers, build.input_dim, type(self).__name__)
+        super().__init__(build.layers, build.input_dim, type(self).__name__, fused)
 
 
 class _Builder:
@@ -162,8 +168,7 @@ class _Builder:
         FH, FW = per_axis(f"{argument}['filter_size']", param["filter_size"])
         W = self._weights((filters, self.shape[0], FH, FW), self.shape[0] * FH * FW)
         b = np.zeros(filters, self.dtype)
-        first = not self.layers  # nobody asks for the gradient of the images
-        self.add(Convolution(W, b, param["stride"], param["pad"], need_dx=not first))
+        self.add(Convolution(W, b, param["stride"], param["pad"]))
 
     def affine(self, outputs: int) -> None:
         inputs = math.prod(self.shape)

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from .. import checks, layers, weights
 from ..checks import Array
-from ..layers import Convolution, Dropout, Layer, SoftmaxWithLoss
+from ..layers import Dropout, Layer, SoftmaxWithLoss
 from ..layers.loss import one_hot
 from ..summary import Row, print_summary
 from ..window import whole
 from .arrays import Arrays
+from .fusion import Plan, Step
 
 
 class Sequential:
@@ -30,6 +31,10 @@ class Sequential:
         `summary` needs no argument.
     name : str, optional
         What the network is called in summaries and weight files.
+    fused : bool
+        Whether to compute neighbours in one pass over memory: convolution, ReLU and max-pooling
+        whose windows stand side by side, and affine and ReLU. Results and gradients are the same,
+        to rounding.
 
     Attributes
     ----------
@@ -40,6 +45,12 @@ class Sequential:
         Assigning to one writes the numbers into the layer's array.
     buffers : mapping of str to ndarray
         Arrays that are part of the network's state but have no gradient, numbered likewise.
+    fused : bool
+        May be set at any time. Layers computed in one get their gradients (`dW`, ...) as ever, but
+        keep nothing of the batch: their `x`, `mask` and `argmax` are None afterwards. Setting it to
+        False runs every layer's own `forward` and `backward`; the reference backend always does.
+    dtype : numpy dtype
+        Of the parameters; float32 where there are none.
 
     Raises
     ------
@@ -52,8 +63,10 @@ class Sequential:
         layers: Iterable[Layer],
         input_dim: tuple[int, ...] | None = None,
         name: str = "Sequential",
+        fused: bool = True,
     ) -> None:
-        self.name = name
+        checks.flag("fused", fused)
+        self.name, self.fused = name, fused
         self.layers: dict[str, Layer] = {}
         self.last_layer = SoftmaxWithLoss()
         self.params = Arrays()
@@ -77,16 +90,15 @@ class Sequential:
         if not self.layers:
             raise ValueError("a network needs at least one layer")
         checks.same_dtype(**self.params)
+        found = next((p.dtype for p in self.params.values()), np.dtype(np.float32))
+        self.dtype: np.dtype[Any] = found.newbyteorder("=")
+        self._plan = Plan()
+        self._in_gradient = False
+        self._steps_taken: list[Step] | None = None
         self.input_dim: tuple[int, ...] | None = None
         if input_dim is not None:
             self.input_dim = _sample_shape(input_dim)
             self.output_shapes()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the parameters; float32 where there are none."""
-        found = next((p.dtype for p in self.params.values()), np.dtype(np.float32))
-        return found.newbyteorder("=")
 
     def predict(self, x: Array, train_flg: bool = False) -> Array:
         """Scores (N, classes) of a batch (N, ...), before the softmax.
@@ -105,8 +117,11 @@ class Sequential:
                 f"x is {x.dtype} but the network is {self.dtype}; convert x with "
                 f"x.astype(np.{self.dtype}), or make the network with dtype=np.{x.dtype}"
             )
-        for layer in self.layers.values():
-            x = layer.forward(x, train_flg)
+        steps = self._plan.steps(self.layers.values(), self.fused)
+        for step in steps:
+            x = step.forward(x, train_flg, keep=self._in_gradient)
+        if self._in_gradient:
+            self._steps_taken = steps
         return x
 
     def loss(self, x: Array, t: Array, train_flg: bool = True) -> float:
@@ -142,12 +157,19 @@ class Sequential:
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Gradient of the loss with respect to every parameter, by backpropagation."""
-        self.loss(x, t)
+        self._in_gradient, self._steps_taken = True, None
+        try:
+            self.loss(x, t)
+        finally:
+            self._in_gradient = False
+        # A predict of one's own, in a subclass, may have called the layers themselves.
+        steps = self._steps_taken or [Step(layer) for layer in self.layers.values()]
+        self._steps_taken = None
         dout: Array | None = self.last_layer.backward()
-        for layer in reversed(self.layers.values()):
+        for step in reversed(steps):
             if dout is None:
                 raise ValueError("only the first layer of a network can have need_dx=False")
-            dout = layer.backward(dout)
+            dout = step.backward(dout, need_dx=step is not steps[0])  # the images need no gradient
         return {name: getattr(*place) for name, place in self._gradients.items()}
 
     def numerical_gradient(self, x: Array, t: Array, h: float = 1e-4) -> dict[str, Array]:
@@ -324,7 +346,7 @@ class Sequential:
             if isinstance(twin, Dropout):
                 twin.rng = copy.deepcopy(twin.rng, copied)
             twins.append(twin)
-        return Sequential(twins, self.input_dim, self.name)
+        return Sequential(twins, self.input_dim, self.name, self.fused)
 
 
 def _sample_shape(input_dim: object) -> tuple[int, ...]:
@@ -337,6 +359,11 @@ def _sample_shape(input_dim: object) -> tuple[int, ...]:
     return tuple(whole("input_dim", size, 1) for size in input_dim)
 
 
+def _hashable(setting: Any) -> Any:
+    """A setting with tuples for the lists that JSON makes of them."""
+    return tuple(map(_hashable, setting)) if isinstance(setting, list) else setting
+
+
 def _build(description: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
     """A network from its description, around the given arrays."""
     built, number = [], 0
@@ -346,9 +373,7 @@ def _build(description: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
         kind = getattr(layers, layer["type"])
         number += bool(layer["arrays"])
         given = {name: arrays[f"{name}{number}"] for name in layer["arrays"]}
-        built.append(kind(**given, **layer["settings"]))
-    if built and isinstance(built[0], Convolution):
-        built[0].need_dx = False  # nobody asks for the gradient of the images
+        built.append(kind(**given, **{k: _hashable(v) for k, v in layer["settings"].items()}))
     input_dim = description["input_dim"]
     network = Sequential(
         built, tuple(input_dim) if input_dim is not None else None, str(description["name"])

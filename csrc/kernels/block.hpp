@@ -1,0 +1,260 @@
+// Convolution, bias, ReLU and max-pooling as one kernel, forward and backward.
+//
+//   x, dx            (N, C, H, W)
+//   W, dW, b, db     as in convolution.hpp
+//   y, dout, argmax  (N, FN, PH, PW)   PH = OH / pool.h and PW = OW / pool.w, floored
+//
+// The pooling windows stand side by side. A pool of 1x1 is none: there is no argmax then. The convolution's output
+// (N, FN, OH, OW) never exists: a strip of it is pooled while it is in the cache. Of its gradient, a few images do.
+#pragma once
+
+#include "convolution_backward.hpp"
+#include "pooling.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// Windows of these sizes, as far apart as they are large.
+inline Window pooling_window(Extent pool) { return {{pool.h, pool.h, 1, 0, 0}, {pool.w, pool.w, 1, 0, 0}}; }
+
+// The maximum alone, for those who do not go backward.
+template <class T>
+struct MaximumOnly {
+    T* y;
+
+    static constexpr bool in_vectors = true;
+
+    template <int N>
+    struct State {
+        Lanes<T, N> best;
+    };
+    template <int N>
+    State<N> start(Index) const {
+        return {broadcast<N>(T(-__builtin_inf()))};
+    }
+    template <int N>
+    void take(State<N>& state, Lanes<T, N> value, Index) const {
+        const auto keeps = (value <= state.best) | (state.best != state.best);
+        state.best = keeps ? state.best : value;
+    }
+    template <int N>
+    void finish(const State<N>& state, Index at, Index) const {
+        store<N>(y + at, state.best);
+    }
+};
+
+// An output of convolve(): pools each strip.
+template <class T>
+struct Pooled {
+    T* y;
+    char* argmax;  // or null
+    int argmax_bytes;
+    Index filters;
+    Extent pool;
+
+    static constexpr bool within_images = true;
+    Index rows_step() const { return pool.h; }
+    T* directly(const Geometry&, Range, Index) const { return nullptr; }
+
+    void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
+        const Extent pooled{g.output.h / pool.h, g.output.w / pool.w};
+        const Planes planes{{1, 1, strip.size(), g.output.w}, {strip.size() / pool.h, pooled.w}, pooling_window(pool), false};
+        const Index n = strip.begin / g.output.h, row = strip.begin % g.output.h / pool.h;
+        for (Index f = fs.begin; f < fs.end; ++f, from += width) {
+            const Index at = ((n * filters + f) * pooled.h + row) * pooled.w;
+            if (!argmax)
+                pool_plane(MaximumOnly<T>{y + at}, planes, from);
+            else
+                with_argmax_type(argmax_bytes, [&](auto zero) {
+                    using Argmax = decltype(zero);
+                    pool_plane(Maximum<T, Argmax>{y + at, reinterpret_cast<Argmax*>(argmax) + at}, planes, from);
+                });
+        }
+    }
+};
+
+template <class T>
+void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int argmax_bytes, Shape input, Shape filter,
+                  Extent output, Window window, Index groups, Extent pool) {
+    const Sizes s(filter, output, groups);
+    const Geometry g(input, output, window, true);
+    if (pool.h > 1 || pool.w > 1)
+        convolve_forward(x, W, b, Pooled<T>{y, static_cast<char*>(argmax), argmax_bytes, filter.n, pool}, g, s, groups, true);
+    else
+        convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, true);
+}
+
+// The gradient of the convolution's output for a number of images: dout where ReLU let the maximum pass, at the
+// position that argmax names; zeros elsewhere.
+template <class T>
+void unpool(const T* y, const T* dout, const void* argmax, int argmax_bytes, T* convolved, Index planes, Extent output,
+            Extent pool) {
+    const Extent pooled{output.h / pool.h, output.w / pool.w};
+    const Index P = output.h * output.w, pooled_P = pooled.h * pooled.w;
+    with_argmax_type(argmax_bytes, [&](auto zero) {
+        using Argmax = decltype(zero);
+        parallel_for(planes, double(P), [&](Index plane) {
+            const T* plane_y = y + plane * pooled_P;
+            const T* gradient = dout + plane * pooled_P;
+            T* to = convolved + plane * P;
+            if (!argmax) {
+                pass_relu(plane_y, gradient, to, P);
+                return;
+            }
+            const Argmax* winner = static_cast<const Argmax*>(argmax) + plane * pooled_P;
+            fill(to, P, T(0));
+            for (Index py = 0, i = 0; py < pooled.h; ++py)
+                for (Index px = 0; px < pooled.w; ++px, ++i) {
+                    const Index tap = smaller(winner[i], pool.h * pool.w - 1);  // whatever the caller's argmax holds
+                    const Index row = py * pool.h + tap / pool.w, column = px * pool.w + tap % pool.w;
+                    to[row * output.w + column] = plane_y[i] <= 0 ? T(0) : gradient[i];
+                }
+        });
+    });
+}
+
+// One image's rows of the column matrix, KP numbers apart, from its lines. Taps that lie side by side are copied by
+// the vector, whose end the next copy overwrites; `lines` and `col` have room for a vector behind their ends.
+template <int N, class T>
+void im2col_rows(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col, Index KP) {
+    const Index FH = g.window.h.filter, FW = g.window.w.filter, OW = g.output.w, C = g.input.c;
+    for (Index oy = 0; oy < rows; ++oy) {
+        const T* window = lines + oy * g.window.h.stride * g.pitch;
+        for (Index ox = 0; ox < OW; ++ox, ++window, col += KP) {
+            T* to = col;
+            for (Index c = 0; c < C; ++c)
+                for (Index tap = 0; tap < FH * FW; tap += FW, to += FW) {
+                    const T* from = window + c * line_step;
+                    if constexpr (N > 1)
+                        for (Index fx = 0; fx < FW; fx += N) store<N>(to + fx, load<N>(from + offsets[tap] + fx));
+                    else
+                        for (Index fx = 0; fx < FW; ++fx) to[fx] = from[offsets[tap + fx]];
+                }
+        }
+    }
+}
+
+template <class T>
+void im2col(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col, Index KP) {
+    constexpr Index L = vector_lanes<T>;
+    if (g.window.w.stride > 1 || g.window.w.dilation > 1)
+        im2col_rows<1>(g, lines, line_step, offsets, rows, col, KP);
+    else if (g.window.w.filter <= L / 2)
+        im2col_rows<int(larger(L / 2, 1))>(g, lines, line_step, offsets, rows, col, KP);
+    else
+        im2col_rows<int(L)>(g, lines, line_step, offsets, rows, col, KP);
+}
+
+constexpr Index most_gradient = 1 << 20;  // numbers of the convolution's gradient that exist at a time
+
+// What a pooled block gives back to its weights, where no dx is asked for and one row of the column matrix is a few
+// vectors. Of a pooling window one pixel has a gradient, so dW is a sum of rows of col, one per pooled number:
+//
+//   dW[f] += gradient[f][i] * col[position of i's maximum]
+//
+// which takes a pool.h * pool.w-th of the work. Here col, for once, is written down: for one row of
+// pooling windows at a time.
+template <class T, int vectors>
+void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::uint8_t* argmax, T* dW, T* db, const Geometry& g,
+                            Index filters, Extent pool) {
+    constexpr Index L = vector_lanes<T>, KP = vectors * L;  // a row of col, filled up to whole vectors
+    const Index OW = g.output.w, P = g.output.h * OW, K = g.input.c * g.taps;
+    const Extent pooled{g.output.h / pool.h, OW / pool.w};
+    const Index pooled_P = pooled.h * pooled.w, last_tap = pool.h * pool.w - 1;
+    const Index line_step = g.most_lines(pool.h) * g.pitch, lines_size = g.input.c * line_step + 2 * L;
+    const Index sums = rounded_up(filters * (KP + 1), L), col_size = (pool.h * OW + 1) * KP;
+    const Index part_size = rounded_up(sums + col_size + lines_size + filters * pooled_P, 64 / Index(sizeof(T)));
+    const int parts = threads_for(g.input.n, double(g.input.n * P) * double(K));
+    const Scratch<T> scratch(parts * part_size);
+    Index tap_offset[256];  // of a tap of the pooling window, in col
+    for (Index tap = 0; tap < pool.h * pool.w; ++tap) tap_offset[tap] = (tap / pool.w * OW + tap % pool.w) * KP;
+    const Scratch<Index> offsets(g.taps);
+    for (Index t = 0; t < g.taps; ++t) offsets.data()[t] = g.tap_offset(t);
+
+    run_each(parts, [&](int part) {
+        T* const part_dW = scratch.data() + part * part_size;
+        T* const part_db = part_dW + filters * KP;
+        T* const col = part_dW + sums;
+        T* const lines = col + col_size;
+        T* const passed = lines + lines_size;  // the gradient of an image's maxima that ReLU let pass
+        fill(part_dW, sums, T(0));
+        fill(col, col_size + lines_size, T(0));
+        const Range images = share(g.input.n, parts, part);
+        for (Index n = images.begin; n < images.end; ++n) {
+            const Index at = n * filters * pooled_P;
+            pass_relu(y + at, dout + at, passed, filters * pooled_P);
+            for (Index f = 0; f < filters; ++f) part_db[f] += sum(passed + f * pooled_P, pooled_P);
+            for (Index py = 0; py < pooled.h; ++py) {
+                const Index row = n * g.output.h + py * pool.h;
+                copy_lines(g, x, {0, g.input.c}, {row, row + pool.h}, lines, line_step, true);
+                im2col(g, lines, line_step, offsets.data(), pool.h, col, KP);
+                for (Index f = 0; f < filters; ++f) {
+                    const T* gradient = passed + f * pooled_P + py * pooled.w;
+                    const std::uint8_t* winner = argmax + at + f * pooled_P + py * pooled.w;
+                    Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
+                    const auto add = [&](int which, Index px) {
+                        const Index tap = smaller(winner[px], last_tap);  // whatever the caller's argmax holds
+                        const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * pool.w * KP + tap_offset[tap]);
+                        for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
+                    };
+                    Index px = 0;
+                    for (; px + 2 <= pooled.w; px += 2) add(0, px), add(1, px + 1);
+                    if (px < pooled.w) add(0, px);
+                    Vector<T>* to = reinterpret_cast<Vector<T>*>(part_dW + f * KP);
+                    for (int v = 0; v < vectors; ++v) to[v] += sum[0][v] + sum[1][v];
+                }
+            }
+        }
+    });
+    for (Index f = 0; f < filters; ++f)
+        for (Index k = 0; k <= K; ++k) {
+            const Index from = k < K ? f * KP + k : filters * KP + f;
+            T total = 0;
+            for (int part = 0; part < parts; ++part) total += scratch.data()[part * part_size + from];
+            (k < K ? dW[f * K + k] : db[f]) = total;
+        }
+}
+
+template <class T>
+void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, const void* argmax, int argmax_bytes,
+                           T* dx, T* dW, T* db, Shape input, Shape filter, Extent output, Window window, Index groups,
+                           Extent pool) {
+    const Sizes s(filter, output, groups);
+    const Index pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w), image_size = input.c * input.h * input.w;
+    if (argmax && argmax_bytes == 1 && !dx && groups == 1 && s.K <= 4 * vector_lanes<T>) {
+        const Geometry g(input, output, window, false);
+        const auto run = [&](auto vectors) {
+            pooled_weight_gradient<T, decltype(vectors)::value>(x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g,
+                                                                filter.n, pool);
+        };
+        switch (divided_up(s.K, vector_lanes<T>)) {
+            case 1: return run(Constant<1>());
+            case 2: return run(Constant<2>());
+            case 3: return run(Constant<3>());
+            default: return run(Constant<4>());
+        }
+    }
+    // As many images at a time as a gradient of a few megabytes holds.
+    const Index convolved_size = filter.n * s.P, weights = filter.n * s.K;
+    const Index images = smaller(larger(most_gradient / convolved_size, 1), larger(input.n, 1));
+    const Scratch<T> scratch(images * convolved_size + weights + filter.n);
+    T* const convolved = scratch.data();
+    T* const some_dW = convolved + images * convolved_size;
+    T* const some_db = some_dW + weights;
+    fill(dW, weights, T(0));
+    fill(db, filter.n, T(0));
+    for (Index n = 0; n < input.n; n += images) {
+        const Index count = smaller(images, input.n - n);
+        const Shape some{count, input.c, input.h, input.w};
+        const Index at = n * pooled_size;
+        const void* winners = argmax ? static_cast<const char*>(argmax) + at * argmax_bytes : nullptr;
+        unpool(y + at, dout + at, winners, argmax_bytes, convolved, count * filter.n, output, pool);
+        if (dx) conv2d_backward_data(convolved, W, dx + n * image_size, some, filter, output, window, groups);
+        conv2d_backward_weight(x + n * image_size, convolved, some_dW, some_db, some, filter, output, window, groups);
+        for (Index i = 0; i < weights; ++i) dW[i] += some_dW[i];
+        for (Index f = 0; f < filter.n; ++f) db[f] += some_db[f];
+    }
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA

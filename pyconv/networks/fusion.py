@@ -1,0 +1,267 @@
+"""Neighbouring layers that a network computes in one pass over memory.
+
+Convolution, ReLU and max-pooling side by side become one kernel, which never writes what lies
+between them; affine takes its ReLU along. A block stands for layers that stay what they are: it
+reads their parameters and settings at every call and sets their gradients. Whatever a block has
+no kernel for, its layers compute one after another.
+"""
+
+import math
+from collections.abc import Collection
+from operator import attrgetter, is_
+from typing import Any, TypeGuard, TypeVar
+
+from .. import _core, checks
+from ..backend import current_backend
+from ..checks import Array
+from ..layers import Affine, Convolution, Layer, Pooling, Relu
+from ..layers.base import gradient_like
+from ..window import Window, explicit, per_axis
+
+L = TypeVar("L", bound=Layer)
+# A block stands for these functions, and not for others that someone put in their place.
+KINDS: tuple[type[Layer], ...] = (Convolution, Relu, Pooling, Affine)
+functions_of = attrgetter("forward", "backward")
+OWN_FUNCTIONS = dict(zip(KINDS, map(functions_of, KINDS), strict=True))
+
+
+class Step:
+    """Layers computed one after another: what every block is, and what it falls back on."""
+
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = layers
+
+    def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
+        """Output for a batch. `keep`: whether a `backward` follows, for which to keep it."""
+        for layer in self.layers:
+            x = layer.forward(x, train_flg)
+        return x
+
+    def backward(self, dout: Array, need_dx: bool) -> Array | None:
+        """Set the layers' gradients. Returns the one with respect to x, or None."""
+        dx: Array | None = dout
+        for layer in reversed(self.layers):
+            if dx is None:
+                break
+            if need_dx or layer is not self.layers[0] or not _can_leave_dx_out(layer):
+                dx = layer.backward(dx)
+            else:
+                dx = layer.backward(dx, need_dx=False)  # type: ignore[call-arg]
+        return dx
+
+
+def _can_leave_dx_out(layer: Layer) -> bool:
+    """Whether its `backward` is one that takes `need_dx`, and no one else's."""
+    function = getattr(layer.backward, "__func__", None)
+    return any(function is OWN_FUNCTIONS[kind][1] for kind in (Convolution, Affine))
+
+
+class ConvolutionBlock(Step):
+    """Convolution, ReLU and, where there is one, max-pooling in windows side by side."""
+
+    def __init__(
+        self, convolution: Convolution, relu: Relu, pooling: Pooling | None = None
+    ) -> None:
+        super().__init__(convolution, relu, *([pooling] if pooling is not None else []))
+        self.convolution, self.relu, self.pooling = convolution, relu, pooling
+        self._memory = _Memory()
+        self._kept: tuple[Any, ...] | None = None
+
+    def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
+        if keep:
+            self._kept = None  # should the layers do it this time
+        x = checks.float_array("x", x)
+        convolution, pooling = self.convolution, self.pooling
+        settings: tuple[object, ...] = (
+            convolution.W, convolution.b, convolution.stride, convolution.pad,
+            convolution.dilation, convolution.groups,
+        )  # fmt: skip
+        if pooling is not None:
+            settings += (
+                pooling.pool_h, pooling.pool_w, pooling.stride, pooling.pad, pooling.dilation,
+                pooling.mode, pooling.ceil_mode,
+            )  # fmt: skip
+        arguments = self._memory.recall(x, settings)
+        if arguments is None:
+            arguments = self._check(x)
+            if arguments is None:
+                return super().forward(x, train_flg, keep)
+            self._memory.keep(x, settings, arguments)
+        W, b, window, groups, pool = arguments
+        y, argmax = _core.conv2d_block(x, W, b, window, groups, pool, keep)
+        if keep:
+            self._kept = (x, y, argmax, arguments)
+        self._forget()
+        return y
+
+    def _check(self, x: Array) -> tuple[Any, ...] | None:
+        """What the kernel takes beside x, or None where it cannot do what the layers do."""
+        if self.pooling is not None and not _stands_side_by_side(self.pooling):
+            return None
+        layer, pool = self.convolution, (1, 1)
+        _, W, b, window, groups = checks.conv2d(
+            x, layer.W, layer.b, layer.stride, layer.pad, layer.dilation, layer.groups
+        )
+        if self.pooling is not None:
+            pool = (int(self.pooling.pool_h), int(self.pooling.pool_w))
+            OH, OW = window.output_size(x.shape[2], x.shape[3])
+            Window(*pool, *pool, 1, 1, 0, 0, 0, 0).output_size(OH, OW)  # refuses a large pool
+        return W, b, window, groups, pool
+
+    def _forget(self) -> None:
+        """A layer must not go back through a batch that was not the last one."""
+        self.convolution.x = self.relu.mask = None
+        if self.pooling is not None:
+            self.pooling.x_shape = self.pooling.argmax = None
+
+    def backward(self, dout: Array, need_dx: bool) -> Array | None:
+        if self._kept is None:
+            return super().backward(dout, need_dx)
+        x, y, argmax, (W, _, window, groups, pool) = self._kept
+        self._kept = None
+        dout = gradient_like(dout, y.shape, y.dtype)
+        layer = self.convolution
+        dx, layer.dW, layer.db = _core.conv2d_block_backward(
+            x, W, y, dout, argmax, window, groups, pool, need_dx and layer.need_dx
+        )
+        return dx
+
+
+def _stands_side_by_side(pooling: Pooling) -> bool:
+    """Whether its windows neither overlap nor leave gaps nor reach over padding, for maxima."""
+    return (
+        pooling.mode == "max"
+        and not pooling.ceil_mode
+        and per_axis("stride", pooling.stride) == (pooling.pool_h, pooling.pool_w)
+        and per_axis("dilation", pooling.dilation) == (1, 1)
+        and explicit(pooling.pad) in ("valid", [[0, 0], [0, 0]])
+    )
+
+
+class AffineBlock(Step):
+    """Affine and, where there is one, the ReLU after it."""
+
+    def __init__(self, affine: Affine, relu: Relu | None = None) -> None:
+        super().__init__(affine, *([relu] if relu is not None else []))
+        self.affine, self.relu = affine, relu
+        self._memory = _Memory()
+        self._kept: tuple[Any, ...] | None = None
+
+    def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
+        if keep:
+            self._kept = None
+        x, affine = checks.float_array("x", x), self.affine
+        settings = (affine.W, affine.b)
+        arguments = self._memory.recall(x, settings)
+        if arguments is None:
+            if x.ndim < 2:  # the layer has a sentence about it
+                return super().forward(x, train_flg, keep)
+            rows = x.reshape(len(x), math.prod(x.shape[1:]))
+            arguments = checks.affine(rows, affine.W, affine.b, False)[1:]
+            self._memory.keep(x, settings, arguments)
+        W, b = arguments
+        rows = x if x.ndim == 2 else x.reshape(len(x), len(W))
+        y = _core.affine(rows, W, b, self.relu is not None)
+        if keep:
+            self._kept = (x.shape, rows, W, y)
+        affine.x = None  # see ConvolutionBlock._forget
+        if self.relu is not None:
+            self.relu.mask = None
+        return y
+
+    def backward(self, dout: Array, need_dx: bool) -> Array | None:
+        if self._kept is None:
+            return super().backward(dout, need_dx)
+        shape, rows, W, y = self._kept
+        self._kept = None
+        dout = gradient_like(dout, y.shape, y.dtype)
+        past_relu = y if self.relu is not None else None
+        affine = self.affine
+        dx, affine.dW, affine.db = _core.affine_backward(rows, dout, W, past_relu, need_dx)
+        return dx.reshape(shape) if dx is not None else None
+
+
+class _Memory:
+    """What a check found, for as long as it would find the same: checks cost more than kernels.
+
+    Settings are compared by identity, so only those that cannot change inside are remembered, and
+    only checks that returned the layer's own arrays.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, ...] | None = None
+
+    def recall(self, x: Array, settings: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """What `keep` was given for the same settings and images like `x`."""
+        if self._last is None:
+            return None
+        shape, dtype, known, arguments = self._last
+        if x.shape[1:] == shape and x.dtype == dtype and all(map(is_, settings, known)):
+            found: tuple[Any, ...] = arguments
+            return found
+        return None
+
+    def keep(self, x: Array, settings: tuple[object, ...], arguments: tuple[Any, ...]) -> None:
+        W, b, *others = settings
+        try:
+            hash(tuple(others))
+        except TypeError:  # a list could change without becoming another object
+            return
+        if arguments[0] is W and (arguments[1] is b or arguments[1] is None):
+            self._last = (x.shape[1:], x.dtype, settings, arguments)
+
+
+class Plan:
+    """The steps of a network, made anew when its layers are others or computed otherwise."""
+
+    def __init__(self) -> None:
+        self._made: tuple[tuple[object, ...], list[Step]] = ((), [])
+
+    def __reduce__(self) -> tuple[type["Plan"], tuple[()]]:
+        """A copy is of other layers: it begins anew."""
+        return Plan, ()
+
+    def steps(self, layers: Collection[Layer], fused: bool) -> list[Step]:
+        """The layers in order, neighbours in blocks where `fused`."""
+        fused = bool(fused) and current_backend() == "native"
+        # Whoever gives one layer a function of its own gives it an attribute more.
+        attributes = [*map(len, map(vars, layers))]
+        basis = (fused, [*layers], attributes, [*map(functions_of, KINDS)])
+        known, steps = self._made
+        if basis != known:
+            steps = _blocks(list(layers)) if fused else [Step(layer) for layer in layers]
+            self._made = (basis, steps)
+        return steps
+
+
+def _blocks(layers: list[Layer]) -> list[Step]:
+    steps: list[Step] = []
+    while layers:
+        block = _first_block(layers)
+        steps.append(block)
+        layers = layers[len(block.layers) :]
+    return steps
+
+
+def _first_block(layers: list[Layer]) -> Step:
+    """As many of the first layers as one kernel computes."""
+    first = layers[0]
+    second = layers[1] if len(layers) > 1 else None
+    third = layers[2] if len(layers) > 2 else None
+    relu = second if _is_exactly(second, Relu) else None
+    if _is_exactly(first, Affine):
+        return AffineBlock(first, relu)
+    if _is_exactly(first, Convolution) and relu is not None:
+        if _is_exactly(third, Pooling) and _stands_side_by_side(third):
+            return ConvolutionBlock(first, relu, third)
+        return ConvolutionBlock(first, relu)
+    return Step(first)
+
+
+def _is_exactly(layer: Layer | None, kind: type[L]) -> TypeGuard[L]:
+    """Whether it is of `kind`, with that class's own functions."""
+    return (
+        type(layer) is kind
+        and functions_of(kind) == OWN_FUNCTIONS[kind]
+        and not {"forward", "backward"} & vars(layer).keys()
+    )
