@@ -118,9 +118,10 @@ void col2im(const T* col, T* dx, Shape input, Extent output, Window window) {
             const Index owned = last - n * input.c, end_c = owned < input.c ? owned : input.c;
             for (Index oy = 0; oy < output.h; ++oy) {
                 const Taps rows = taps_inside(window.h, oy, input.h);
+                const T* const windows = col + (n * output.h + oy) * output.w * row_size;
                 for (Index c = begin_c; c < end_c; ++c) {
                     for (Index fy = rows.begin; fy < rows.end; ++fy) {
-                        const T* from = col + (n * output.h + oy) * output.w * row_size + c * taps + fy * window.w.filter;
+                        const T* const from = windows + c * taps + fy * window.w.filter;
                         T* const row = dx + ((n * input.c + c) * input.h + source(window.h, oy, fy)) * input.w;
                         if (!fold_row) {
                             add_clipped(from, row_size, output.w, row, input.w, window.w);

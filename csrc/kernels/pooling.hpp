@@ -206,7 +206,8 @@ void max_pool2d(const T* x, T* y, void* argmax, int argmax_bytes, Shape input, E
         using Argmax = decltype(zero);
         parallel_for(planes.count(), planes.work(), [&](Index item) {
             const Index at = item * planes.windows();
-            pool_plane(Maximum<T, Argmax>{y + at, static_cast<Argmax*>(argmax) + at}, planes, x + item * planes.pixels());
+            const Maximum<T, Argmax> pooling{y + at, static_cast<Argmax*>(argmax) + at};
+            pool_plane(pooling, planes, x + item * planes.pixels());
         });
     });
 }
@@ -222,7 +223,8 @@ void avg_pool2d(const T* x, T* y, Shape input, Extent output, Window window, boo
 // Do windows 2 wide and 2 high, 2 apart, lie side by side on the image?
 inline bool tiled_by_2x2(const Planes& planes) {
     const auto pairs = [](const Axis& axis, Index input, Index output) {
-        return axis.filter == 2 && axis.stride == 2 && axis.dilation == 1 && axis.pad_before == 0 && 2 * output <= input;
+        return axis.filter == 2 && axis.stride == 2 && axis.dilation == 1 && axis.pad_before == 0 &&
+               2 * output <= input;
     };
     return pairs(planes.window.h, planes.input.h, planes.output.h) &&
            pairs(planes.window.w, planes.input.w, planes.output.w);
