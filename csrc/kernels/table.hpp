@@ -5,6 +5,7 @@
 #include "affine.hpp"
 #include "columns.hpp"
 #include "convolution.hpp"
+#include "peak.hpp"
 #include "pooling.hpp"
 
 #define PYCONV_STRING_(text) #text
@@ -19,6 +20,7 @@ static constexpr Kernels<T> table_of() {
 }
 #undef PYCONV_ADDRESS
 
-extern const Table table = {PYCONV_STRING(PYCONV_ISA), table_of<float>(), table_of<double>()};
+extern const Table table = {PYCONV_STRING(PYCONV_ISA), table_of<float>(), table_of<double>(),
+                            {peak_multiply_adds, peak_copy}};
 
 }  // namespace pyconv::PYCONV_ISA
