@@ -11,8 +11,8 @@ import numpy as np
 from .. import _core
 
 # A sample is short, so that among many some are not interrupted by whatever else the machine does.
-SAMPLES = 40
 STEPS = 100_000
+SECONDS = 0.4
 CACHE_IF_UNKNOWN = 64 << 20
 
 
@@ -44,8 +44,9 @@ def measure_peaks() -> Peaks:
 
 
 def _shortest(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(SAMPLES):
+    times: list[float] = []
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)

@@ -245,6 +245,10 @@ class TorchCompile(Torch):
     def __init__(self, threads: int) -> None:
         super().__init__(threads, "torch.compile")
 
+    def calls(self, shape: Shape, which: Pass, inputs: Inputs) -> dict[str, Call]:
+        self.torch.compiler.reset()  # it gives up on a function that it compiled often
+        return super().calls(shape, which, inputs)
+
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Callable[..., Any] = self.torch.compile(function, dynamic=False)
         return compiled

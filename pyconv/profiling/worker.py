@@ -154,7 +154,3 @@ def main() -> None:
             )
             answer = {"error": f"{kind}{error}"}
         print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()
