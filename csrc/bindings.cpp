@@ -15,6 +15,7 @@
 #include <optional>
 #include <stdexcept>
 #include <type_traits>
+#include <vector>
 
 #include "dispatch.hpp"
 #include "parallel.hpp"
@@ -424,6 +425,22 @@ auto step(void (*Kernels<T>::*kernel)(T*, const T*, T*, T*, Index, Numbers...)) 
     };
 }
 
+// How many operations the CPU was given to do in every thread; the caller takes the time.
+Index peak_multiply_adds(Index steps) {
+    require(steps >= 0 && steps <= INT32_MAX, "steps is out of range");
+    const int threads = pyconv::num_threads();
+    std::vector<float> sums(threads);
+    py::gil_scoped_release released;
+    return pyconv::kernels().peaks.multiply_adds(steps, threads, sums.data());
+}
+
+void peak_copy(const Array<float>& source, Array<float>& target) {
+    require(source.size() == target.size(), "source and target differ in size");
+    elements(target);
+    run(pyconv::kernels().peaks.copy, elements(source), target.mutable_data(), Index(source.size()),
+        pyconv::num_threads());
+}
+
 // Registers every kernel for one element type. noconvert: an array of another dtype, or one that is not
 // C-contiguous, is an error here instead of a hidden copy.
 template <class T>
@@ -477,6 +494,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     PYCONV_KERNELS(PYCONV_NAME)
     m.attr("KERNELS") = py::tuple(names);
     m.attr("__version__") = PYCONV_VERSION;
+    m.def("peak_multiply_adds", peak_multiply_adds, "steps"_a);
+    m.def("peak_copy", peak_copy, py::arg("source").noconvert(), py::arg("target").noconvert());
     m.def("build_info", build_info);
     m.def("num_threads", pyconv::num_threads);
     m.def("set_num_threads", pyconv::set_num_threads, "n"_a);

@@ -54,11 +54,18 @@ struct Kernels {
 #undef PYCONV_POINTER
 };
 
+// What the profiler measures the CPU by (kernels/peak.hpp).
+struct Peaks {
+    Index (*multiply_adds)(Index steps, int threads, float* sums);
+    void (*copy)(const float* source, float* target, Index count, int threads);
+};
+
 // What one instruction set's source file exports.
 struct Table {
     const char* isa;
     Kernels<float> f32;
     Kernels<double> f64;
+    Peaks peaks;
 };
 
 namespace baseline { extern const Table table; }

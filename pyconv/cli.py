@@ -1,4 +1,4 @@
-"""The `pyconv` command: train, predict, summary."""
+"""The `pyconv` command: train, predict, summary, profile."""
 
 import functools
 import os
@@ -16,6 +16,7 @@ from .checks import Array
 from .images import read_images
 from .layers.loss import log_softmax
 from .networks import DeepConvNet, Sequential, SimpleConvNet
+from .system import MOST_THREADS
 from .trainer import Trainer
 
 app = typer.Typer(
@@ -308,6 +309,38 @@ def summary(
     """Show how the shape of the data changes from layer to layer, and what each layer costs."""
     model = NETWORKS[network]() if weight_file is None else Sequential.load(weight_file)
     model.summary()
+
+
+@app.command()
+@_in_sentences
+def profile(
+    against: Annotated[
+        str,
+        typer.Option(help="Rivals: reference, torch, torch.compile, onnxruntime; with commas."),
+    ] = "reference",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Shape to measure; repeat for more.", show_default="all"),
+    ] = None,
+    passes: Annotated[
+        str, typer.Option(help="Of forward, dx, dw, step; with commas.")
+    ] = "forward,dx,dw,step",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_THREADS, help="Threads of each side.", show_default="all"),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images a call.", show_default="the shape's own")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds, each side in turn.")] = 5,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every number there, too.")
+    ] = None,
+) -> None:
+    """Measure how fast pyconv is here, beside other libraries, all held to the reference."""
+    from .profiling import command
+
+    command.profile(against, shape or [], passes, threads, batch, repeat, json)
 
 
 def main() -> None:

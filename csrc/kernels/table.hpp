@@ -6,6 +6,7 @@
 #include "block.hpp"
 #include "columns.hpp"
 #include "convolution_backward.hpp"
+#include "peak.hpp"
 #include "pooling.hpp"
 #include "update.hpp"
 
@@ -21,6 +22,7 @@ static constexpr Kernels<T> table_of() {
 }
 #undef PYCONV_ADDRESS
 
-extern const Table table = {PYCONV_STRING(PYCONV_ISA), table_of<float>(), table_of<double>()};
+extern const Table table = {PYCONV_STRING(PYCONV_ISA), table_of<float>(), table_of<double>(),
+                            {peak_multiply_adds, peak_copy}};
 
 }  // namespace pyconv::PYCONV_ISA

@@ -1,0 +1,46 @@
+// The most that this CPU computes and moves, for a profiler to hold the kernels against. These two have no
+// result that anybody wants: what counts is how long they take.
+#pragma once
+
+#include "../parallel.hpp"
+#include "simd.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// Sums that do not wait for one another. A CPU starts two multiply-adds a cycle and ends each after four or so:
+// twelve sums keep it busy, they all stay in registers, and compilers still unroll a loop over them.
+constexpr Index peak_chains = 12;
+
+// `steps` multiply-adds in every lane of every chain, on each of `threads` threads; answers how many operations
+// that was (a multiplication and an addition are two). `sums` (threads,) takes a number that depends on all of
+// them, or the compiler would leave the loop out.
+Index peak_multiply_adds(Index steps, int threads, float* sums) {
+    parallel_ranges(threads, threads, [&](Index begin, Index end, int) {
+        for (Index thread = begin; thread < end; ++thread) {
+            // Each sum tends to 1 from another side and never becomes subnormal.
+            const Vector<float> factor = Vector<float>{} + 0.5f, term = factor;
+            Vector<float> chain[peak_chains];
+            for (Index i = 0; i < peak_chains; ++i) chain[i] = factor + float(i + thread);
+            for (Index step = 0; step < steps; ++step)
+                for (Index i = 0; i < peak_chains; ++i) chain[i] = chain[i] * factor + term;
+            for (Index i = 1; i < peak_chains; ++i) chain[0] += chain[i];
+            sums[thread] = chain[0][0];
+        }
+    });
+    return 2 * threads * steps * peak_chains * vector_lanes<float>;
+}
+
+// target (count,) = source (count,), on `threads` threads.
+void peak_copy(const float* source, float* target, Index count, int threads) {
+    constexpr Index lanes = vector_lanes<float>;
+    parallel_ranges(count, threads, [&](Index begin, Index end, int) {
+        Index i = begin;
+        for (; i + lanes <= end; i += lanes)
+            *reinterpret_cast<Vector<float>*>(target + i) = *reinterpret_cast<const Vector<float>*>(source + i);
+        for (; i < end; ++i) target[i] = source[i];
+    });
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA

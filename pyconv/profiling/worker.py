@@ -1,0 +1,156 @@
+"""The process that computes and times one side of the comparison; `race` starts and asks it.
+
+It reads one request a line from standard input, and answers it with one line: both are JSON.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from ..checks import Array
+from .machine import measure_peaks
+from .rivals import SIDES, Call, Reference
+from .suite import SHAPES, Task
+
+SAMPLE_SECONDS = 50e-6  # shorter calls are timed several at once: the clock itself takes time
+TURN_SECONDS = 0.1
+MOST_SAMPLES = 30
+SLOW_SECONDS = 0.25  # a call this long is warm by its own beginning
+TOLERANCE = 1e-3  # of the largest number: float32 sums in another order differ by about 1e-5
+
+
+class Worker:
+    """One side, and the calls it prepared last.
+
+    Parameters
+    ----------
+    side : object
+        Of `rivals.SIDES`.
+    """
+
+    def __init__(self, side: Any) -> None:
+        self.side = side
+        self.calls: dict[str, Call] = {}
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        match request:
+            case {"do": "hello"}:
+                return self.side.version
+            case {"do": "peaks"}:
+                return measure_peaks()
+            case {"do": "prepare", "task": task}:
+                return self.prepare(Task(*task))
+            case {"do": "time", "variant": variant}:
+                return time_call(self.calls[variant])
+        raise ValueError(f"a worker does not know {request!r}")
+
+    def prepare(self, task: Task) -> list[str]:
+        """Make the inputs of a task and hold the side against the reference.
+
+        Returns
+        -------
+        list of str
+            The ways in which this side computes the task, none where it cannot.
+
+        Raises
+        ------
+        ValueError
+            When it computes something else than the reference.
+        """
+        self.calls = {}  # before the next arrays are made: memory for both may not be there
+        validate(self.side, task.for_validation())
+        self.calls = self.side.calls(SHAPES[task.shape], task.which, task.inputs())
+        return list(self.calls)
+
+
+def validate(side: Any, task: Task) -> None:
+    """Compare every way in which a side computes a task with the reference.
+
+    Raises
+    ------
+    ValueError
+        When they differ.
+    """
+    if isinstance(side, Reference):
+        return
+    shape, inputs = SHAPES[task.shape], task.inputs()
+    calls = side.calls(shape, task.which, inputs)
+    if not calls:
+        return
+    (twin,) = Reference(1).calls(shape, task.which, inputs).values()
+    expected = twin.arrays(twin.run())
+    for variant, call in calls.items():
+        found = call.arrays(call.run())
+        if len(found) != len(expected):
+            raise ValueError(
+                f"{task}{_by(side, variant)}: {len(found)} arrays, not {len(expected)}"
+            )
+        for a, b in zip(found, expected, strict=True):
+            _compare(a, b, f"{task}{_by(side, variant)}")
+
+
+def _by(side: Any, variant: str) -> str:
+    return f" by {type(side).__name__}{' ' * bool(variant)}{variant}"
+
+
+def _compare(found: Array, expected: Array, what: str) -> None:
+    if found.shape != expected.shape:
+        raise ValueError(
+            f"{what} has shape {found.shape}, but {expected.shape} in the reference; nothing is "
+            "timed that is wrong"
+        )
+    difference = float(np.abs(found - expected).max())
+    largest = float(np.abs(expected).max())
+    if not difference <= TOLERANCE * largest:  # a NaN is wrong too
+        raise ValueError(
+            f"{what} differs from the reference by up to {difference:.2g} where numbers reach "
+            f"{largest:.2g}; nothing is timed that is wrong"
+        )
+
+
+def time_call(call: Call) -> float:
+    """Seconds a call takes: the median of this turn, after a warm-up.
+
+    Since the last turn other processes have had the caches, and the CPU may have slowed its clock.
+    """
+    taken = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        call.run()
+        taken = time.perf_counter() - start
+        if taken > SLOW_SECONDS:
+            break
+    loops = max(1, round(SAMPLE_SECONDS / max(taken, 1e-9)))
+    samples: list[float] = []
+    begin = time.perf_counter()
+    while not samples or (len(samples) < MOST_SAMPLES and start - begin < TURN_SECONDS):
+        start = time.perf_counter()
+        for _ in range(loops):
+            call.run()
+        samples.append((time.perf_counter() - start) / loops)
+    return statistics.median(samples)
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    name, threads = sys.argv[1], int(sys.argv[2])
+    # Whatever a library prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker: Worker | None = None
+    for line in sys.stdin:
+        try:
+            if worker is None:
+                worker = Worker(SIDES[name](threads))
+            answer = {"answer": worker.answer(json.loads(line))}
+        except Exception as error:  # the other process tells people
+            kind = (
+                "" if isinstance(error, ValueError | ImportError) else type(error).__name__ + ": "
+            )
+            answer = {"error": f"{kind}{error}"}
+        print(json.dumps(answer), file=answers, flush=True)
