@@ -54,7 +54,9 @@ struct Pooled {
 
     static constexpr bool within_images = true;
     Index rows_step() const { return pool.h; }
-    T* directly(const Geometry&, Range, Index) const { return nullptr; }
+    bool directly(const Geometry&, const Strips<T>&) const { return false; }
+    T* at(const Geometry&, Range, Index) const { return nullptr; }
+    static constexpr Index filter_step = 0;
 
     void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
         const Extent pooled{g.output.h / pool.h, g.output.w / pool.w};

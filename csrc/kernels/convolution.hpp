@@ -47,12 +47,12 @@ struct Placed {
     static constexpr bool within_images = false;
     Index rows_step() const { return 1; }
 
-    // Where a strip's results may be written as they come, the first of filter f's; else null.
-    T* directly(const Geometry& g, Range strip, Index f) const {
-        const Index n = strip.begin / g.output.h, oy = strip.begin % g.output.h;
-        const bool one_image = oy + strip.size() <= g.output.h;
-        const bool whole_rows = column_step == 1 && row_step == g.output.w;
-        return one_image && whole_rows ? data + n * image_step + f * filter_step + oy * row_step : nullptr;
+    // Whether the results of a strip may be written as they come, and where to, for filter f.
+    bool directly(const Geometry& g, const Strips<T>& strips) const {
+        return (strips.image_rows || g.input.n == 1) && column_step == 1 && row_step == g.output.w;
+    }
+    T* at(const Geometry& g, Range strip, Index f) const {
+        return data + strip.begin / g.output.h * image_step + f * filter_step + strip.begin % g.output.h * row_step;
     }
 
     // Takes the rows of a strip for filter f, row_size numbers from one to the next.
@@ -116,8 +116,8 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
     const Index a_size = packed_weights && !packed_once ? FG_up * depth : 0;
     // The sums of a strip that cannot be written directly: of all its filters, or of one tile's where these are
     // finished at once.
-    const bool at_once = depth == K && width <= chunk;
-    const Index y_size = (at_once ? TR : tiles * TR) * width;
+    const bool direct = y.directly(g, strips), at_once = depth == K && width <= chunk;
+    const Index y_size = direct ? 0 : (at_once ? TR : tiles * TR) * width, ldc = direct ? y.filter_step : width;
     const Index part_size = rounded_up(panels_size + lines_size + a_size + y_size, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> tables(g.taps + parts * strips.rows);
@@ -152,8 +152,6 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
             const Range filters{first_tile * TR, smaller(FG, last_tile * TR)};
             unit += last_tile - first_tile;
             const Index positions = strip.size() * OW;
-            const bool direct = y.directly(g, strip, 0);
-            const Index ldc = direct ? y.directly(g, strip, 1) - y.directly(g, strip, 0) : width;
             const T* const group_x = x + group * CG * plane;
             const T* const group_b = b ? b + group * FG : nullptr;
             const Weights<T> w = group_weights(group);
@@ -181,7 +179,7 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
                     }
                     const bool last = k + k_depth == K;
                     for (Index f = filters.begin; f < filters.end; f += TR) {
-                        T* const c = direct ? y.directly(g, strip, group * FG + f) : strip_y + (at_once ? 0 : f - filters.begin) * width;
+                        T* const c = direct ? y.at(g, strip, group * FG + f) : strip_y + (at_once ? 0 : f - filters.begin) * width;
                         const Index rows = smaller(TR, filters.end - f), line = 0;
                         const T* a[TR];
                         for (Index i = 0; i < rows; ++i)

@@ -63,7 +63,7 @@ struct Geometry {
     Shape input;
     Extent output;
     Window window;
-    Index taps, phase_width, pitch;
+    Index taps, phases, phase_width, pitch;  // phases that a tap falls into, their elements, those of a line
     bool in_place;  // the input is its own lines
 
     // `may_be_in_place`: lines of a gradient are written beyond their ends and have to be copies.
@@ -74,7 +74,8 @@ struct Geometry {
         // what a last window reaches may end before the padded row does
         const Index width = in_place ? input.w : (output.w - 1) * window.w.stride + reach(window.w);
         phase_width = divided_up(width, window.w.stride);
-        pitch = phase_width * window.w.stride;
+        phases = smaller(window.w.stride, reach(window.w));
+        pitch = phase_width * phases;
     }
 
     Index tap_offset(Index tap) const {
@@ -149,7 +150,7 @@ inline void copy_every(T* to, const T* from, Index stride, Index count) {
 template <class T>
 void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
     const Index stride = g.window.w.stride, plane = g.input.h * g.input.w;
-    for (Index phase = 0; phase < stride; ++phase) {
+    for (Index phase = 0; phase < g.phases; ++phase) {
         const Phase p = phase_of(g, phase);
         T* to = lines + phase * g.phase_width;
         for (Index c = channels.begin; c < channels.end; ++c, to += channel_step)

@@ -110,7 +110,7 @@ class ConvolutionBlock(Step):
 
     def _forget(self) -> None:
         """A layer must not go back through a batch that was not the last one."""
-        self.convolution.x = self.relu.mask = None
+        self.convolution.x = self.relu.y = None
         if self.pooling is not None:
             self.pooling.x_shape = self.pooling.argmax = None
 
@@ -166,7 +166,7 @@ class AffineBlock(Step):
             self._kept = (x.shape, rows, W, y)
         affine.x = None  # see ConvolutionBlock._forget
         if self.relu is not None:
-            self.relu.mask = None
+            self.relu.y = None
         return y
 
     def backward(self, dout: Array, need_dx: bool) -> Array | None:
