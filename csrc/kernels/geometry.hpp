@@ -182,7 +182,7 @@ void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range cha
             if (y < 0) return;
             const T* from = lines + line * g.pitch;
             T* to = dx + ((n * g.input.c + c) * g.input.h + y) * g.input.w;
-            for (Index phase = 0; phase < stride; ++phase, from += g.phase_width) {
+            for (Index phase = 0; phase < g.phases; ++phase, from += g.phase_width) {
                 const Phase p = phase_of(g, phase);
                 if (stride == 1)
                     for (Index i = 0; i < p.count; ++i) to[p.x + i] = from[p.at + i];
