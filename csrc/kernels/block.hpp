@@ -229,12 +229,7 @@ void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, co
             pooled_weight_gradient<T, decltype(vectors)::value>(x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g,
                                                                 filter.n, pool);
         };
-        switch (divided_up(s.K, vector_lanes<T>)) {
-            case 1: return run(Constant<1>());
-            case 2: return run(Constant<2>());
-            case 3: return run(Constant<3>());
-            default: return run(Constant<4>());
-        }
+        return with_constant<4>(divided_up(s.K, vector_lanes<T>), run);
     }
     // As many images at a time as a gradient of a few megabytes holds.
     const Index convolved_size = filter.n * s.P, weights = filter.n * s.K;

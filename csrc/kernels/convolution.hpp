@@ -102,9 +102,11 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
     const bool packed_weights = !(weights.channel_step == g.taps && weights.taps[g.taps - 1] == g.taps - 1);
-    const Strips<T> strips(g.input.n, g.output, y.rows_step(), y.within_images);
-    const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most_positions, TC));
     const Index depth = divided_up(K, divided_up(K, most_depth));
+    // as many positions as panels of this depth find room for in the second-level cache
+    const Index most = larger(fewest_positions, smaller(most_positions, fewest_positions * most_depth / depth));
+    const Strips<T> strips(g.input.n, g.output, y.rows_step(), y.within_images, most);
+    const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most, TC));
     const Index line_channels = smaller(CG, depth / g.taps + 2), line_step = g.most_lines(strips.rows) * g.pitch;
     const Index tiles = divided_up(FG, TR), units = strips.count * groups * tiles;
     const int parts = threads_for(units, double(g.input.n * groups) * double(FG * K) * double(OH * OW));

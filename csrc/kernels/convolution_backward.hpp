@@ -81,7 +81,7 @@ void scatter_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filte
     const Index images = smaller(input.n, larger(256 / s.P, 1)), image_groups = input.n ? divided_up(input.n, images) : 0;
     const Index channels = smaller(s.CG, divided_up(most_gradient_rows, g.taps)), blocks = divided_up(s.CG, channels);
     const Index rows = images * output.h, positions = rows * output.w;
-    const Index chunk = smaller(rounded_up(positions, tile_columns<T>), rounded_up(most_positions, tile_columns<T>));
+    const Index chunk = smaller(rounded_up(positions, tile_columns<T>), rounded_up(fewest_positions, tile_columns<T>));
     const Index depth_blocks = divided_up(s.FG, most_depth), depth = divided_up(s.FG, depth_blocks);
     const Index items = image_groups * groups * blocks;
     const int parts = threads_for(items, double(input.n * groups) * double(s.FG * s.K) * double(s.P));

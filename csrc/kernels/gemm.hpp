@@ -21,7 +21,7 @@ struct Matrix {
 
 constexpr Index gemm_rows = 16 * tile_rows;  // rows of A packed at a time
 template <class T>
-constexpr Index gemm_scratch = most_depth * (gemm_rows + most_positions);
+constexpr Index gemm_scratch = most_depth * (gemm_rows + fewest_positions);
 
 // Panels of A: (depth, tile_rows) each, for A's numbers that do not lie one after another along k.
 template <class T>
@@ -56,15 +56,47 @@ void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
     }
 }
 
+// y (columns) += a (K) B for neighbouring columns, `vectors` vectors of them side by side; the last vector overlaps
+// the one before it where the columns do not fill it.
+template <class T, int vectors>
+void multiply_row(Index K, const T* a, Index a_step, const T* b, Index b_step, Index columns, T* y) {
+    constexpr Index L = vector_lanes<T>;
+    const auto at = [&](int v) { return v + 1 < vectors ? v * L : columns - L; };
+    Vector<T> sum[vectors];
+    repeat<vectors>([&](auto v) { sum[v.value] = Vector<T>{}; });
+    for (Index k = 0; k < K; ++k, b += b_step)
+        repeat<vectors>([&](auto v) { sum[v.value] += a[k * a_step] * load<int(L)>(b + at(v.value)); });
+    // The last vector first: where it overlaps, both hold the same sums.
+    Vector<T> total[vectors];
+    repeat<vectors>([&](auto v) { total[v.value] = load<int(L)>(y + at(v.value)) + sum[v.value]; });
+    repeat<vectors>([&](auto v) { store<int(L)>(y + at(v.value), total[v.value]); });
+}
+
+// One row of C = A B, or C += A B. B is read from front to back, once: its size is what this takes time for.
+template <class T>
+void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, bool accumulate) {
+    constexpr Index L = vector_lanes<T>;
+    if (!accumulate) fill(c, N, T(0));
+    for (Index j = 0; j < N;) {
+        const Index columns = smaller(8 * L, N - j), vectors = divided_up(columns, L);
+        const auto run = [&](auto count) {
+            multiply_row<T, count.value>(K, a.data, a.column_step, b.data + j, b.row_step, columns, c + j);
+        };
+        with_constant<8>(vectors, run);
+        j += columns;
+    }
+}
+
 // C = A B, or C += A B, on one thread. `scratch` holds gemm_scratch<T> elements.
 template <class T>
 void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate, T* scratch) {
     constexpr Index TR = tile_rows, TC = tile_columns<T>, L = vector_lanes<T>;
+    if (M == 1 && b.column_step == 1 && N >= L && (N % (8 * L) == 0 || N % (8 * L) >= L)) return multiply_one_row(N, K, a, b, c, accumulate);
     T* const a_panels = scratch;
     T* const b_panels = scratch + most_depth * gemm_rows;
     const bool pack_rows = a.column_step != 1;
-    for (Index j = 0; j < N; j += most_positions) {
-        const Index width = smaller(most_positions, N - j);
+    for (Index j = 0; j < N; j += fewest_positions) {
+        const Index width = smaller(fewest_positions, N - j);
         // A panel that only few rows meet is not worth packing: whole vectors of B are read where they lie.
         const Index in_place = b.column_step == 1 && M <= TR ? width / L * L : 0;
         for (Index k = 0; k < K; k += most_depth) {

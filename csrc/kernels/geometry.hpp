@@ -16,7 +16,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index most_positions = 512;  // output positions that are computed together
+constexpr Index fewest_positions = 512, most_positions = 1024;  // output positions that are computed together
 
 struct Range {
     Index begin, end;
@@ -34,12 +34,12 @@ struct Strips {
     Index used_rows, per_image;
 
     // `step`: strips of a pooled output have a whole number of pooling windows' rows, and leave out rows beyond these
-    Strips(Index images, Extent output, Index step, bool within_images) {
+    Strips(Index images, Extent output, Index step, bool within_images, Index positions = fewest_positions) {
         stack = images * output.h;
         used_rows = output.h / step * step;
-        within_images = within_images || used_rows * output.w >= most_positions;
+        within_images = within_images || used_rows * output.w >= fewest_positions;
         image_rows = within_images ? output.h : 0;
-        const Index fitting = larger(most_positions / output.w / step, 1) * step;
+        const Index fitting = larger(positions / output.w / step, 1) * step;
         const Index most = smaller(fitting, within_images ? used_rows : larger(stack, 1));
         // of the heights that nearly fill the limit, the one that wastes the fewest lanes
         double least_waste = 1e9;

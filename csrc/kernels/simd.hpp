@@ -162,6 +162,14 @@ struct Constant {
     static constexpr int value = N;
 };
 
+// Calls body(Constant<number>()) for a number from 1 to `most`.
+template <int most, class Body>
+inline void with_constant(Index number, const Body& body) {
+    if constexpr (most > 1)
+        if (number < most) return with_constant<most - 1>(number, body);
+    body(Constant<most>());
+}
+
 // Calls body(Constant<N>()) with N the lanes of the widest vector, from 4 numbers up, that fits into `count` numbers;
 // with 1 where none does.
 template <class T, int N = int(vector_lanes<T>), class Body>
