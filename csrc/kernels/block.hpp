@@ -8,7 +8,8 @@
 // (N, FN, OH, OW) never exists: a strip of it is pooled while it is in the cache. Of its gradient, a few images do.
 #pragma once
 
-#include "convolution_backward.hpp"
+#include "convolution_data.hpp"
+#include "convolution_weight.hpp"
 #include "pooling.hpp"
 
 namespace pyconv::PYCONV_ISA {

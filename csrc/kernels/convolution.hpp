@@ -5,7 +5,10 @@
 //   b  (FN)
 //   y  (N, FN, OH, OW)    P = OH*OW
 //
-// For one image and one group, with col the (P, K) column matrix of that group's channels: y (FG, P) = W (FG, K) col^T + b.
+// For one image and one group, with col the (P, K) column matrix of that group's channels:
+//
+//   y (FG, P) = W (FG, K) col^T + b
+//
 // col is never written down: the panels of col^T that the micro-kernel multiplies are runs of lines (geometry.hpp).
 #pragma once
 
@@ -15,14 +18,20 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index most_packed_weights = 1 << 20;
+constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
-// The numbers of a weight matrix (rows, K), k = (channel, tap), wherever they lie.
+// The numbers of a group's weight matrix (rows, K), k = (channel, tap), wherever they lie.
 template <class T>
 struct Weights {
     const T* data;
     Index row_step, channel_step;
     const Index* taps;  // offset of every tap
+    Index group_step;
+
+    Weights of(Index group) const { return {data + group * group_step, row_step, channel_step, taps, group_step}; }
+
+    // Whether the numbers of a row lie one after another.
+    bool in_order(Index tap_count) const { return channel_step == tap_count && taps[tap_count - 1] == tap_count - 1; }
 
     // Copies rows [rows.begin, rows.end) and steps [k, k + depth) into panels of A.
     void pack(Range rows, Index k, Index depth, Index tap_count, T* to) const {
@@ -53,6 +62,14 @@ struct Placed {
     }
     T* at(const Geometry& g, Range strip, Index f) const {
         return data + strip.begin / g.output.h * image_step + f * filter_step + strip.begin % g.output.h * row_step;
+    }
+
+    void clear(Index images, Index filters, Extent size) const {
+        for (Index row = 0; row < images * filters * size.h; ++row) {
+            const Index plane = row / size.h;
+            T* to = data + plane / filters * image_step + plane % filters * filter_step + row % size.h * row_step;
+            for (Index i = 0; i < size.w; ++i) to[i * column_step] = 0;
+        }
     }
 
     // Takes the rows of a strip for filter f, row_size numbers from one to the next.
@@ -95,47 +112,63 @@ struct Sizes {
 // Is every channel a group with one filter?
 inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.CG == 1 && s.FG == 1; }
 
-// y = Weights * col^T + b for the channels of each group of x
+// The panels of col^T for steps [k, k + depth) and positions [ps.begin, ps.end) of a strip.
+// `lines`: of the channel that step k belongs to and those behind it, channel_step elements apart.
+template <class T>
+void pack_columns(const Geometry& g, const Index* offsets, const Index* row_start, const T* lines, Index channel_step,
+                  Index k, Index depth, Range ps, MovesMemory& memory, T* panels) {
+    Moves<T> moves(memory, depth * tile_columns<T>);
+    for_runs(ps, g.output.w, row_start,
+             [&](Index p, Index from, Index count) { moves.add_run(p - ps.begin, from, count); });
+    moves.clear(ps.size(), rounded_up(ps.size(), vector_lanes<T>));
+    Index tap = k % g.taps;
+    for (Index i = 0; i < depth; ++i, panels += tile_columns<T>) {
+        moves.copy(lines + offsets[tap], panels);
+        if (++tap == g.taps) tap = 0, lines += channel_step;
+    }
+}
+
+// y = weights * col^T + b for the channels of each of x's groups, CG of them and FG filters to a group.
+//
+// A unit of work is a strip of positions times tile_rows filters; each thread has consecutive ones. It packs the
+// columns of a strip a block of depth at a time and multiplies all its filters with them.
 template <class T, class Output>
-void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Output& y,
-              const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
+void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Output& y, const Geometry& g, Index FG,
+              Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
-    const bool packed_weights = !(weights.channel_step == g.taps && weights.taps[g.taps - 1] == g.taps - 1);
     const Index depth = divided_up(K, divided_up(K, most_depth));
     // as many positions as panels of this depth find room for in the second-level cache
     const Index most = larger(fewest_positions, smaller(most_positions, fewest_positions * most_depth / depth));
     const Strips<T> strips(g.input.n, g.output, y.rows_step(), y.within_images, most);
     const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most, TC));
-    const Index line_channels = smaller(CG, depth / g.taps + 2), line_step = g.most_lines(strips.rows) * g.pitch;
     const Index tiles = divided_up(FG, TR), units = strips.count * groups * tiles;
     const int parts = threads_for(units, double(g.input.n * groups) * double(FG * K) * double(OH * OW));
 
     // Weights that have to be packed are packed once where that costs little memory, else again for every strip.
-    const Index FG_up = tiles * TR;
-    const bool packed_once = packed_weights && groups * FG_up * K <= most_packed_weights;
-    const Index panels_size = depth * chunk, lines_size = line_channels * line_step;
-    const Index a_size = packed_weights && !packed_once ? FG_up * depth : 0;
-    // The sums of a strip that cannot be written directly: of all its filters, or of one tile's where these are
-    // finished at once.
+    const bool pack_weights = !all_weights.in_order(g.taps);
+    const bool pack_once = pack_weights && groups * tiles * TR * K <= most_packed_weights;
+    // A strip that cannot be written directly is collected: all its filters, or where its sums are complete at once,
+    // one tile of them.
     const bool direct = y.directly(g, strips), at_once = depth == K && width <= chunk;
-    const Index y_size = direct ? 0 : (at_once ? TR : tiles * TR) * width, ldc = direct ? y.filter_step : width;
+    const Index ldc = direct ? y.filter_step : width;
+
+    const Index line_step = g.most_lines(strips.rows) * g.pitch;
+    const Index panels_size = depth * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
+    const Index a_size = pack_weights && !pack_once ? tiles * TR * depth : 0;
+    const Index y_size = direct ? 0 : (at_once ? TR : tiles * TR) * width;
     const Index part_size = rounded_up(panels_size + lines_size + a_size + y_size, 64 / Index(sizeof(T)));
-    const Scratch<T> scratch(parts * part_size);
-    const Scratch<Index> tables(g.taps + parts * strips.rows);
+    const Scratch<T> scratch(parts * part_size), packed_once(pack_once ? groups * tiles * TR * K : 0);
+    const Scratch<Index> offsets(g.taps), row_starts(parts * strips.rows);
     const Scratch<MovesMemory> moves_memory(parts);
-    const Scratch<T> packed(packed_once ? groups * FG_up * K : 0);
-    Index* const offsets = tables.data();
-    for (Index t = 0; t < g.taps; ++t) offsets[t] = g.tap_offset(t);
-    const auto group_weights = [&](Index group) {
-        return Weights<T>{weights.data + group * weights_group_step, weights.row_step, weights.channel_step, weights.taps};
-    };
-    if (packed_once)
+    g.find_offsets(offsets.data());
+    if (pack_once)
         parallel_for(groups * tiles, double(TR * K), [&](Index item) {
             const Index group = item / tiles, f = item % tiles * TR;
             for (Index k = 0; k < K; k += depth) {
                 const Index k_depth = smaller(depth, K - k);
-                group_weights(group).pack({f, smaller(FG, f + TR)}, k, k_depth, g.taps, packed.data() + (group * K + k) * FG_up + f * k_depth);
+                all_weights.of(group).pack({f, smaller(FG, f + TR)}, k, k_depth, g.taps,
+                                           packed_once.data() + (group * K + k) * tiles * TR + f * k_depth);
             }
         });
 
@@ -144,70 +177,64 @@ void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, c
         T* const lines = panels + panels_size;
         T* const a_panels = lines + lines_size;
         T* const strip_y = a_panels + a_size;
-        Index* const row_start = offsets + g.taps + part * strips.rows;
+        Index* const row_start = row_starts.data() + part * strips.rows;
         const Range mine = share(units, parts, part);
         for (Index unit = mine.begin; unit < mine.end;) {
             // the filters of one strip and group that are this part's
             const Index group = unit / tiles % groups, first_tile = unit % tiles;
-            const Range strip = strips.at(unit / tiles / groups);
             const Index last_tile = smaller(tiles, first_tile + mine.end - unit);
+            const Range strip = strips.at(unit / tiles / groups);
             const Range filters{first_tile * TR, smaller(FG, last_tile * TR)};
             unit += last_tile - first_tile;
-            const Index positions = strip.size() * OW;
+            const Index positions = strip.size() * OW, first_f = group * FG;
             const T* const group_x = x + group * CG * plane;
-            const T* const group_b = b ? b + group * FG : nullptr;
-            const Weights<T> w = group_weights(group);
+            const Weights<T> weights = all_weights.of(group);
             g.find_rows(strip, row_start);
             for (Index k = 0; k < K; k += depth) {
                 const Index k_depth = smaller(depth, K - k);
                 const Range channels{k / g.taps, divided_up(k + k_depth, g.taps)};
                 if (!g.in_place) copy_lines(g, group_x, channels, strip, lines, line_step, true);
-                if (packed_weights && !packed_once) w.pack(filters, k, k_depth, g.taps, a_panels);
-                // first panel of A for this block of depth, were it that of filter 0
-                const T* const a_block = packed_once ? packed.data() + (group * K + k) * FG_up : a_panels - filters.begin * k_depth;
-                const T* const base = g.in_place ? group_x + channels.begin * plane : lines;
-                const Index channel_step = g.in_place ? plane : line_step;
+                const T* const first_line = g.in_place ? group_x + channels.begin * plane : lines;
+                if (a_size) weights.pack(filters, k, k_depth, g.taps, a_panels);
+                // panels of A of this block, the one of filter 0 first
+                const T* const a_block = pack_once ? packed_once.data() + (group * K + k) * tiles * TR
+                                                   : a_panels - filters.begin * k_depth;
                 for (Index p = 0; p < positions; p += chunk) {
-                    const Index p_end = smaller(positions, p + chunk);
-                    Moves<T> moves(moves_memory.data()[part], k_depth * TC);
-                    for_runs({p, p_end}, OW, row_start,
-                             [&](Index at, Index from, Index count) { moves.add_run(at - p, from, count); });
-                    moves.clear(p_end - p, rounded_up(p_end - p, vector_lanes<T>));
-                    T* panel_row = panels;
-                    const T* channel = base;
-                    for (Index i = 0, tap = k % g.taps; i < k_depth; ++i, panel_row += TC) {
-                        moves.copy(channel + offsets[tap], panel_row);
-                        if (++tap == g.taps) tap = 0, channel += channel_step;
-                    }
-                    const bool last = k + k_depth == K;
+                    const Index p_end = smaller(positions, p + chunk), line = 0;
+                    pack_columns(g, offsets.data(), row_start, first_line, g.in_place ? plane : line_step, k, k_depth,
+                                 {p, p_end}, moves_memory.data()[part], panels);
                     for (Index f = filters.begin; f < filters.end; f += TR) {
-                        T* const c = direct ? y.at(g, strip, group * FG + f) : strip_y + (at_once ? 0 : f - filters.begin) * width;
-                        const Index rows = smaller(TR, filters.end - f), line = 0;
+                        const Index rows = smaller(TR, filters.end - f);
                         const T* a[TR];
                         for (Index i = 0; i < rows; ++i)
-                            a[i] = packed_weights ? a_block + f * k_depth + i : w.data + (f + i) * w.row_step + k;
-                        const Ends<T> ends{k > 0, group_b && k == 0 ? group_b + f : nullptr, relu && last};
+                            a[i] = pack_weights ? a_block + f * k_depth + i
+                                                : weights.data + (f + i) * weights.row_step + k;
+                        T* const c = direct ? y.at(g, strip, first_f + f)
+                                            : strip_y + (at_once ? 0 : f - filters.begin) * width;
+                        const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1)};
+                        const Ends<T> ends{k > 0, b && k == 0 ? b + first_f + f : nullptr, relu && k + k_depth == K};
                         for (Index q = p; q < p_end; q += TC)
-                            multiply(rows, smaller(TC, p_end - q), a, Depth<T>{1, k_depth, &line, packed_weights ? TR : Index(1)},
-                                     panels + (q - p) * k_depth, c + q, ldc, ends);
-                        if (at_once && !direct) y.take(g, strip, {group * FG + f, group * FG + f + rows}, c, width);
+                            multiply(rows, smaller(TC, p_end - q), a, steps, panels + (q - p) * k_depth, c + q, ldc,
+                                     ends);
+                        if (at_once && !direct) y.take(g, strip, {first_f + f, first_f + f + rows}, c, width);
                     }
                 }
             }
-            if (!at_once && !direct) y.take(g, strip, {group * FG + filters.begin, group * FG + filters.end}, strip_y, width);
+            if (!at_once && !direct)
+                y.take(g, strip, {first_f + filters.begin, first_f + filters.end}, strip_y, width);
         }
     });
 }
 
 template <class T, class Output>
-void convolve_forward(const T* x, const T* W, const T* b, const Output& y, const Geometry& g, const Sizes& s, Index groups,
-                      bool relu) {
+void convolve_forward(const T* x, const T* W, const T* b, const Output& y, const Geometry& g, const Sizes& s,
+                      Index groups, bool relu) {
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
     if constexpr (!Output::within_images)
         if (is_depthwise(s, groups) && !relu)
             return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
-    convolve(x, Weights<T>{W, s.K, g.taps, taps.data()}, s.FG * s.K, b, y, g, s.FG, s.CG, groups, relu);
+    convolve(x, Weights<T>{W, s.K, g.taps, taps.data(), s.FG * s.K}, b, y, g, s.FG, s.CG, groups, relu);
 }
 
 template <class T>

@@ -83,6 +83,10 @@ struct Geometry {
         return fy * window.h.dilation * pitch + x % window.w.stride * phase_width + x / window.w.stride;
     }
 
+    void find_offsets(Index* offsets) const {
+        for (Index t = 0; t < taps; ++t) offsets[t] = tap_offset(t);
+    }
+
     // Lines under `rows` consecutive output rows of one image.
     Index lines_under(Index rows) const { return (rows - 1) * window.h.stride + reach(window.h); }
 

@@ -1,0 +1,163 @@
+// Convolution backward with respect to weights.
+//
+//   x         (N, C, H, W)       C = groups * CG
+//   dW, db    (FN, CG, FH, FW)   FN = groups * FG;  K = CG*FH*FW;  db (FN)
+//   dout      (N, FN, OH, OW)
+//
+// For one image and one group, with col its column matrix: dW^T (K, FG) = col^T dout^T. The micro-kernel reads col^T
+// straight from the lines (geometry.hpp), one stream of numbers per tap; dout is packed with its filters side by side.
+#pragma once
+
+#include "convolution.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// The sums of one part: dW^T of every block of tile_columns filters (K, tile_columns), and their db (tile_columns).
+//
+// A unit of work is a block of filters times tile_rows taps. Where the weights are few, each thread instead takes
+// strips of the batch for all of them, and the threads' sums are added up in order.
+template <class T>
+class WeightGradient {
+public:
+    WeightGradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g, const Sizes& s, Index groups)
+        : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, 1, false),
+          blocks_(groups * divided_up(s.FG, TC)), tiles_(divided_up(s.K, tile_rows)),
+          work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
+          by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
+          channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)), line_step_(g.most_lines(strips_.rows) * g.pitch),
+          panel_size_(strips_.rows * g.output.w * TC), sums_size_((by_strip_ ? blocks_ : 1) * (s.K + 1) * TC),
+          part_size_(rounded_up(panel_size_ + sums_size_ + channels_ * line_step_, 64 / Index(sizeof(T)))),
+          scratch_(parts_ * part_size_), offsets_(g.taps), row_starts_(parts_ * strips_.rows) {
+        g.find_offsets(offsets_.data());
+    }
+
+    void run() {
+        run_each(parts_, [this](int part) {
+            const Range strips = by_strip_ ? share(strips_.count, parts_, part) : Range{0, strips_.count};
+            const Range units = by_strip_ ? Range{0, blocks_ * tiles_} : share(blocks_ * tiles_, parts_, part);
+            for (Index unit = units.begin; unit < units.end;) {
+                const Index block = unit / tiles_, first = unit % tiles_, last = smaller(tiles_, first + units.end - unit);
+                const Range ks{first * tile_rows, smaller(s_.K, last * tile_rows)};
+                sum_block(part, block, ks, strips);
+                if (!by_strip_) finish(block, ks, sums(part, block), 1);
+                unit += last - first;
+            }
+        });
+        for (Index block = 0; by_strip_ && block < blocks_; ++block) finish(block, {0, s_.K}, sums(0, block), parts_);
+    }
+
+private:
+    static constexpr Index TC = tile_columns<T>;
+
+    bool few_weights() const {
+        const int threads = threads_for(strips_.count, work_);
+        return blocks_ * tiles_ < 16 * threads ||
+               (strips_.count >= 4 * threads && threads * blocks_ * TC * s_.K <= 1 << 18);
+    }
+
+    T* part(int index) const { return scratch_.data() + index * part_size_; }
+    T* sums(int index, Index block) const {
+        return part(index) + panel_size_ + (by_strip_ ? block * (s_.K + 1) * TC : 0);
+    }
+
+    // The first filter of a block, of all, and how many it has.
+    Index first_filter(Index block) const {
+        const Index of_group = divided_up(s_.FG, TC);
+        return block / of_group * s_.FG + block % of_group * TC;
+    }
+    Index filter_count(Index block) const { return smaller(TC, s_.FG - block % divided_up(s_.FG, TC) * TC); }
+
+    // Sums taps ks of a block over strips.
+    void sum_block(int index, Index block, Range ks, Range strips) {
+        const Index f = first_filter(block), filters = filter_count(block), OH = g_.output.h, OW = g_.output.w;
+        const Index group = f / s_.FG, plane = g_.input.h * g_.input.w, lanes = rounded_up(filters, vector_lanes<T>);
+        const T* const group_x = x_ + group * s_.CG * plane;
+        T* const panel = part(index);
+        T* const block_sums = sums(index, block);
+        T* const block_db = block_sums + s_.K * TC;
+        T* const lines = panel + panel_size_ + sums_size_;
+        Index* const row_start = row_starts_.data() + index * strips_.rows;
+        fill(block_sums + ks.begin * TC, ks.size() * TC, T(0));
+        fill(block_db, TC, T(0));
+        for (Index at = strips.begin; at < strips.end; ++at) {
+            const Range strip = strips_.at(at);
+            g_.find_rows(strip, row_start);
+            for (Index row = strip.begin; row < strip.end;) {  // of each image
+                const Index rows = smaller(OH - row % OH, strip.end - row);
+                const T* from = dout_ + (row / OH * blocks_filters() + f) * s_.P + row % OH * OW;
+                transpose(from, s_.P, filters, rows * OW, panel + (row - strip.begin) * OW * TC, TC);
+                row += rows;
+            }
+            if (ks.begin == 0)
+                for (Index p = 0; p < strip.size() * OW; ++p)
+                    for (Index j = 0; j < lanes; ++j) block_db[j] += panel[p * TC + j];
+            // as many taps at a time as there is room for their channels' lines
+            const Index step = channels_ == s_.CG ? s_.K : larger((channels_ - 2) * g_.taps / tile_rows, 1) * tile_rows;
+            for (Index k = ks.begin; k < ks.end; k += step)
+                multiply_taps({k, smaller(ks.end, k + step)}, strip, lanes, group_x, panel, lines, row_start, block_sums);
+        }
+    }
+
+    void multiply_taps(Range ks, Range strip, Index lanes, const T* group_x, const T* panel, T* lines,
+                       const Index* row_start, T* block_sums) {
+        const Index plane = g_.input.h * g_.input.w;
+        const Range channels{ks.begin / g_.taps, divided_up(ks.end, g_.taps)};
+        if (!g_.in_place) copy_lines(g_, group_x, channels, strip, lines, line_step_, true);
+        const T* const first_line = g_.in_place ? group_x + channels.begin * plane : lines;
+        const Index channel_step = g_.in_place ? plane : line_step_;
+        const Depth<T> positions{strip.size(), g_.output.w, row_start, 1};
+        for (Index k = ks.begin; k < ks.end; k += tile_rows) {
+            const Index rows = smaller(tile_rows, ks.end - k);
+            const T* a[tile_rows];
+            for (Index i = 0; i < rows; ++i)
+                a[i] = first_line + ((k + i) / g_.taps - channels.begin) * channel_step +
+                       offsets_.data()[(k + i) % g_.taps];
+            tile_of<T>(rows, lanes / vector_lanes<T>)(a, positions, panel, block_sums + k * TC, TC,
+                                                      Ends<T>{true, nullptr, false});
+        }
+    }
+
+    // Writes taps ks of a block, `count` parts' sums added up.
+    void finish(Index block, Range ks, const T* block_sums, int count) {
+        const Index f = first_filter(block);
+        const auto total = [&](Index at) {
+            T sum = block_sums[at];
+            for (int i = 1; i < count; ++i) sum += block_sums[i * part_size_ + at];
+            return sum;
+        };
+        for (Index j = 0; j < filter_count(block); ++j) {
+            for (Index k = ks.begin; k < ks.end; ++k) dW_[(f + j) * s_.K + k] = total(k * TC + j);
+            if (ks.begin == 0) db_[f + j] = total(s_.K * TC + j);
+        }
+    }
+
+    Index blocks_filters() const { return blocks_ / divided_up(s_.FG, TC) * s_.FG; }
+
+    const T *x_, *dout_;
+    T *dW_, *db_;
+    const Geometry& g_;
+    const Sizes& s_;
+    Strips<T> strips_;
+    Index blocks_, tiles_;
+    double work_;
+    bool by_strip_;
+    int parts_;
+    Index channels_, line_step_, panel_size_, sums_size_, part_size_;
+    Scratch<T> scratch_;
+    Scratch<Index> offsets_, row_starts_;
+};
+
+template <class T>
+void conv2d_backward_weight(const T* x, const T* dout, T* dW, T* db, Shape input, Shape filter, Extent output,
+                            Window window, Index groups) {
+    const Sizes s(filter, output, groups);
+    const Geometry g(input, output, window, !is_depthwise(s, groups));
+    if (is_depthwise(s, groups))
+        plane_weight_gradient(x, dout, dW, db, g);
+    else
+        WeightGradient<T>(x, dout, dW, db, g, s, groups).run();
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
