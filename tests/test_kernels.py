@@ -347,8 +347,9 @@ def test_rows_of_every_width(name, stride, pad, dtype):
     for size in [(2, 2), (3, 3), (1, 4), (4, 5), (2, 7), (2, 9)]:
         for W in [9, 10, 16, 17, 24, 31, 33, 34, 47, 66, 67, 101]:
             g = Geometry(
-                N=2, C=3, H=7, W=W, filter=size, stride=stride, dilation=(1, 1), pad=pad, groups=1,
-                FN=1, pool=(1, 1), dtype=dtype, seed=W, ceil_mode=W % 2 == 0, count_include_pad=W % 3 == 0,
+                N=2, C=3, H=7, W=W, filter=size, stride=stride, dilation=(1, 1), pad=pad,
+                groups=1, FN=1, pool=(1, 1), dtype=dtype, seed=W,
+                ceil_mode=W % 2 == 0, count_include_pad=W % 3 == 0,
             )  # fmt: skip
             arguments, shapes = globals()[name](g)
             assert_twins_agree(name, arguments, shapes, dtype, size[0] * size[1])
