@@ -104,7 +104,13 @@ sys.exit(pytest.main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize("isa", INFO["isas"])
-def test_kernels_are_right_on_every_instruction_set_of_this_cpu(isa):
+def test_environment_forces_an_instruction_set(isa):
+    assert printed("import pyconv; print(repr(pyconv.build_info()['isa']))", PYCONV_ISA=isa) == isa
+
+
+# test_kernels.py itself is for the one in use.
+@pytest.mark.parametrize("isa", [isa for isa in INFO["isas"] if isa != INFO["isa"]])
+def test_kernels_are_right_on_every_other_instruction_set_of_this_cpu(isa):
     run = python(
         KERNEL_TESTS, isa, str(TESTS / "test_kernels.py"), "-q", "-k", "not large",
         "-p", "no:cacheprovider", "-n0", "--hypothesis-profile=short", PYCONV_ISA=isa,
