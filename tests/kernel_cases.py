@@ -54,35 +54,51 @@ class Geometry:
         return tuple(sizes)
 
 
+# Made once: most of the time of a random case goes into drawing it.
+AXES = st.tuples(
+    st.integers(1, 5),  # taps
+    st.integers(1, 4),  # stride
+    st.integers(1, 3),  # dilation
+    st.integers(0, 4),  # padding before
+    st.integers(0, 4),  # and after
+    st.integers(1, 12),  # size
+)
+PADS = st.sampled_from(["explicit", "explicit", "same", "valid"])
+GROUPS = st.sampled_from([1, 1, 2, 3])
+OTHERS = st.fixed_dictionaries(
+    {
+        "N": st.integers(0, 3),
+        "pool": st.tuples(st.integers(1, 4), st.integers(1, 4)),
+        "dtype": st.sampled_from(["float32", "float64"]),
+        "seed": st.integers(0, 2**32 - 1),
+        "ceil_mode": st.booleans(),
+        "count_include_pad": st.booleans(),
+    }
+)
+FEW, FILTERS = st.integers(1, 3), st.integers(1, 4)
+
+
 @st.composite
 def geometries(draw):
-    def axis():
-        taps, gap = draw(st.integers(1, 5)), draw(st.integers(1, 3))
-        pads = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
-        size = max(draw(st.integers(1, 12)), (taps - 1) * gap + 1 - sum(pads))
-        return size, taps, draw(st.integers(1, 4)), gap, pads
-
-    (H, fh, sh, dh, pad_h), (W, fw, sw, dw, pad_w) = axis(), axis()
-    pad = draw(st.sampled_from([(pad_h, pad_w), (pad_h, pad_w), "same", "valid"]))
-    if pad == "valid":
-        H, W = max(H, (fh - 1) * dh + 1), max(W, (fw - 1) * dw + 1)
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    pad, sizes, windows, pads = draw(PADS), [], [], []
+    for _ in range(2):
+        taps, step, gap, before, after, size = draw(AXES)
+        padding = 0 if pad == "valid" else before + after
+        sizes.append(max(size, (taps - 1) * gap + 1 - padding))
+        windows.append((taps, step, gap))
+        pads.append((before, after))
+    groups = draw(GROUPS)
     return Geometry(
-        N=draw(st.integers(0, 3)),
-        C=groups * draw(st.integers(1, 3)),
-        H=H,
-        W=W,
-        filter=(fh, fw),
-        stride=(sh, sw),
-        dilation=(dh, dw),
-        pad=pad,
+        C=groups * draw(FEW),
+        H=sizes[0],
+        W=sizes[1],
+        filter=(windows[0][0], windows[1][0]),
+        stride=(windows[0][1], windows[1][1]),
+        dilation=(windows[0][2], windows[1][2]),
+        pad=tuple(pads) if pad == "explicit" else pad,
         groups=groups,
-        FN=groups * draw(st.integers(1, 4)),
-        pool=draw(st.tuples(st.integers(1, 4), st.integers(1, 4))),
-        dtype=draw(st.sampled_from(["float32", "float64"])),
-        seed=draw(st.integers(0, 2**32 - 1)),
-        ceil_mode=draw(st.booleans()),
-        count_include_pad=draw(st.booleans()),
+        FN=groups * draw(FILTERS),
+        **draw(OTHERS),
     )
 
 
