@@ -2,7 +2,7 @@
 // the tests that hold every kernel against its NumPy twin are all read off PYCONV_KERNELS.
 //
 // A kernel takes raw pointers to C-contiguous arrays, their shapes, and the window. It checks nothing and
-// allocates nothing that a caller sees: bindings.cpp has checked and allocated before.
+// allocates nothing that a caller sees: csrc/bindings/ has checked and allocated before.
 #pragma once
 
 #include "window.hpp"

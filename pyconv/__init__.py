@@ -21,7 +21,6 @@ except ModuleNotFoundError as error:
 
 from . import reference
 from .backend import use_backend
-from .block_ops import conv2d_block, conv2d_block_backward
 from .ops import (
     affine,
     affine_backward,
@@ -31,6 +30,8 @@ from .ops import (
     conv2d,
     conv2d_backward_data,
     conv2d_backward_weight,
+    conv2d_block,
+    conv2d_block_backward,
     im2col,
     max_pool2d,
     max_pool2d_backward,

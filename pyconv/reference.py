@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import block_checks, checks
+from . import checks
 from .checks import Array
 from .window import Padding, PerAxis, Window
 
@@ -288,7 +288,7 @@ def conv2d_block(
     need_argmax: bool = True,
 ) -> tuple[Array, Array | None]:
     """Convolution, ReLU and max-pooling in turn; see `pyconv.conv2d_block`."""
-    x, W, bias, _, groups, pool = block_checks.conv2d_block(
+    x, W, bias, _, groups, pool = checks.conv2d_block(
         x, W, b, stride, pad, dilation, groups, pool, need_argmax
     )
 
@@ -314,7 +314,7 @@ def conv2d_block_backward(
     need_dx: bool = True,
 ) -> tuple[Array | None, Array, Array]:
     """The same steps back, last one first; see `pyconv.conv2d_block_backward`."""
-    x, W, y, dout, argmax, window, groups, pool = block_checks.conv2d_block_backward(
+    x, W, y, dout, argmax, window, groups, pool = checks.conv2d_block_backward(
         x, W, y, dout, argmax, stride, pad, dilation, groups, pool, need_dx
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# test_kernels.py multiplies these by ten: 2,000 random cases for every kernel
+# test_kernels.py multiplies these by ten: 2,000 random cases for every kernel with a geometry
 settings.register_profile("full", deadline=None, max_examples=200, print_blob=True)
 # for a second run of the same tests: another instruction set, or under a sanitizer
 settings.register_profile(
