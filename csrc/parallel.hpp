@@ -10,7 +10,6 @@ namespace pyconv {
 
 int num_threads();             // threads a kernel may use
 void set_num_threads(int n);   // n >= 1
-bool has_openmp();
 
 // Does `work` elementary operations pay for waking threads? Answers how many to use for `items` items.
 int threads_for(Index items, double work);

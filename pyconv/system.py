@@ -5,7 +5,7 @@ from typing import Any
 from . import _core
 from .window import whole
 
-# OpenMP ends the process when it cannot start a thread: a slip of the hand must not get that far.
+# More than any kernel has use for: a slip of the hand must not ask for a million.
 MOST_THREADS = 1024
 
 
@@ -16,7 +16,7 @@ def build_info() -> dict[str, Any]:
     -------
     dict
         "version", "compiler" and "flags" of the build; the instruction set in use ("isa") and those
-        that this CPU could use ("isas"); whether there is OpenMP ("openmp"); how many "threads".
+        that this CPU could use ("isas"); how many "threads".
 
     Notes
     -----
@@ -41,11 +41,15 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     TypeError, ValueError
-        When `n` is no whole number from 1 to 1024, or this build has no OpenMP and `n` is not 1.
+        When `n` is no whole number from 1 to 1024.
+
+    Notes
+    -----
+    The process has one pool of threads. Of several Python threads that call kernels at the same
+    time, one has the pool; each of the others computes alone rather than wait. Where the system
+    grants fewer threads, or OMP_THREAD_LIMIT allows fewer, those that there are do the work.
     """
     n = whole("the number of threads", n, at_least=1)
     if n > MOST_THREADS:
         raise ValueError(f"the number of threads must be at most {MOST_THREADS}, not {n}")
-    if n > 1 and not _core.build_info()["openmp"]:
-        raise ValueError(f"this pyconv was built without OpenMP: it cannot use {n} threads, only 1")
     _core.set_num_threads(n)

@@ -92,8 +92,6 @@ LARGE = {
 @pytest.mark.parametrize("name", _core.KERNELS)
 @pytest.mark.parametrize("shape", LARGE)
 def test_large_arrays_on_threads(shape, name, dtype, threads):
-    if threads > 1 and not pyconv.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP: there is one thread")
     defaults = {"groups": 1, "stride": (1, 1), "dilation": (1, 1)}
     sizes = {**defaults, **LARGE[shape]}
     g = Geometry(

@@ -21,7 +21,6 @@ from pyconv.backend import current_backend
 INFO = pyconv.build_info()
 ISAS = ", ".join(INFO["isas"])
 TESTS = Path(__file__).parent
-needs_openmp = pytest.mark.skipif(not INFO["openmp"], reason="this build has no OpenMP: 1 thread")
 
 
 def python(code, *arguments, timeout=60, **environment):
@@ -148,12 +147,28 @@ def right(_=None):
 @pytest.fixture
 def two_threads():
     before = pyconv.get_num_threads()
-    pyconv.set_num_threads(2 if INFO["openmp"] else 1)
+    pyconv.set_num_threads(2)
     yield
     pyconv.set_num_threads(before)
 
 
 FORKS = {
+    "children of a process in the middle of kernels": """
+import threading
+finished = threading.Event()
+def compute():
+    while not finished.is_set():
+        assert right()
+computing = threading.Thread(target=compute)
+computing.start()
+for child in range(10):
+    child = os.fork()
+    if not child:
+        os._exit(not right())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+finished.set()
+computing.join()
+""",
     "a child and its child": """
 for generation in range(2):
     child = os.fork()
@@ -172,7 +187,6 @@ assert right()
 }
 
 
-@needs_openmp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.parametrize("forks", FORKS)
 def test_forked_processes_compute_on_threads_after_their_parent_did(forks):
@@ -180,14 +194,16 @@ def test_forked_processes_compute_on_threads_after_their_parent_did(forks):
     assert run.returncode == 0, run.stderr
 
 
-@needs_openmp
 def test_omp_num_threads_is_honoured():
     code = "import pyconv; print(pyconv.get_num_threads())"
     assert printed(code, OMP_NUM_THREADS="1") == 1
     assert printed(code, OMP_NUM_THREADS="3") == 3
+    assert printed(code, OMP_NUM_THREADS="5,2") == 5, "the second number is for nested regions"
+    unset = printed(code)
+    for nonsense in ("", "0", "-1", "many", "3 threads", "1e9", "99999999999999999999"):
+        assert printed(code, OMP_NUM_THREADS=nonsense) == unset
 
 
-@needs_openmp
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="CPUs cannot be chosen here")
 def test_a_process_bound_to_one_cpu_computes_on_one_thread():
     bound = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
@@ -195,7 +211,6 @@ def test_a_process_bound_to_one_cpu_computes_on_one_thread():
     assert printed(code) == 1
 
 
-@needs_openmp
 def test_kernels_start_the_threads_they_are_given_and_no_more():
     count = """
 pyconv.set_num_threads(int(sys.argv[1]))
@@ -206,6 +221,24 @@ print(len(os.listdir("/proc/self/task")) - before)
     if not Path("/proc/self/task").is_dir():
         pytest.skip("this system does not list the threads of a process")
     assert [printed(LARGE + count, str(n)) for n in (1, 2, 3)] == [0, 1, 2]
+    assert printed(LARGE + count, "3", OMP_THREAD_LIMIT="2") == 1
+
+
+REFUSED = """
+import resource
+# Room for the arrays, and for the stacks of few threads.
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
+pyconv.set_num_threads(64)
+assert right()
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is not listed here")
+def test_kernels_do_without_threads_that_the_system_does_not_grant():
+    assert printed(LARGE + REFUSED, OPENBLAS_NUM_THREADS="1") < 64
 
 
 def convolution(seed):
@@ -220,7 +253,6 @@ def bits(results):
     return [result.tobytes() for result in results]
 
 
-@needs_openmp
 def test_one_thread_and_two_agree_and_each_repeats_its_bits(two_threads):
     on_two = convolution(0)
     assert all(bits(convolution(0)) == bits(on_two) for _ in range(5))

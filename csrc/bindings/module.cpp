@@ -69,7 +69,7 @@ void register_kernels(py::module_& m) {
 py::dict build_info() {
     return py::dict("version"_a = PYCONV_VERSION, "compiler"_a = PYCONV_COMPILER, "flags"_a = PYCONV_FLAGS,
                     "isa"_a = pyconv::kernels().isa, "isas"_a = pyconv::supported_isas(),
-                    "openmp"_a = pyconv::has_openmp(), "threads"_a = pyconv::num_threads());
+                    "threads"_a = pyconv::num_threads());
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ from .suite import Task
 
 OURS = "pyconv"
 
-# After a parallel region the threads of OpenMP, of OpenBLAS and of ONNX Runtime wait in a loop for
-# the next one, for a few milliseconds (LLVM's OpenMP for 200 unless it is told otherwise, below).
+# After a parallel region the threads of PyTorch's OpenMP, OpenBLAS and ONNX Runtime wait in a loop
+# for the next one, for a few milliseconds (LLVM's OpenMP for 200 unless told otherwise, below).
 # They would take the cores from the side whose turn comes next. Making them sleep at once instead
 # would slow every side down in a way that its users do not see.
 PAUSE_SECONDS = 0.05
@@ -26,9 +26,7 @@ PAUSE_SECONDS = 0.05
 SLOW_SECONDS = 0.5  # such a call is long enough to be measured well in one round
 
 
-# A process has one libgomp, the first that is loaded: PyTorch brings its own and is measured so.
 START = "from pyconv.profiling.worker import main\nmain()"
-START_TORCH = f"try:\n import torch\nexcept Exception:\n pass  # the worker tells\n{START}"
 
 
 class Side:
@@ -45,8 +43,7 @@ class Side:
             "PYCONV_BACKEND": "native",
         }
         # -P: a file of the current folder is not taken for a module
-        start = START_TORCH if name.startswith("torch") else START
-        command = [sys.executable, "-P", "-c", start, name, count]
+        command = [sys.executable, "-P", "-c", START, name, count]
         self.process = subprocess.Popen(
             command, env=environment, text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
