@@ -45,19 +45,41 @@ void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ld
         repeat<vectors>([&](auto v) { __builtin_prefetch(to + v.value * vector_lanes<T>, 1); });
         to += ldc;
     });
+    // Every `run` products a sum joins the total so far: several short sums have fewer roundings than a long one.
+    constexpr Index run = 96;
+    V totals[rows * vectors];
+    bool any_total = false;
+    Index left = run;
     for (Index l = 0; l < depth.line_count; ++l) {
         const T* stream[rows];
         repeat<rows>([&](auto i) { stream[i.value] = a[i.value] + depth.lines[l]; });
-        for (Index x = 0, at = 0; x < depth.length; ++x, at += depth.a_step, b += depth.b_step) {
-            V row[vectors];
-            repeat<vectors>([&](auto v) { row[v.value] = reinterpret_cast<const V*>(b)[v.value]; });
+        for (Index x = 0, at = 0; x < depth.length;) {
+            const Index end = smaller(depth.length, x + left);
+            left -= end - x;
+            for (; x < end; ++x, at += depth.a_step, b += depth.b_step) {
+                V row[vectors];
+                repeat<vectors>([&](auto v) { row[v.value] = reinterpret_cast<const V*>(b)[v.value]; });
+                repeat<rows>([&](auto i) {
+                    const T number = stream[i.value][at];
+                    repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
+                });
+            }
+            if (left > 0) continue;
             repeat<rows>([&](auto i) {
-                const T number = stream[i.value][at];
-                repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
+                repeat<vectors>([&](auto v) {
+                    V& total = totals[i.value * vectors + v.value];
+                    total = any_total ? total + sum[i.value][v.value] : sum[i.value][v.value];
+                    sum[i.value][v.value] = V{};
+                });
             });
+            any_total = true;
+            left = run;
         }
     }
-    // A block of depth is summed by itself before it joins the rest: fewer roundings than one long sum.
+    if (any_total)
+        repeat<rows>([&](auto i) {
+            repeat<vectors>([&](auto v) { sum[i.value][v.value] += totals[i.value * vectors + v.value]; });
+        });
     repeat<rows>([&](auto i) {
         repeat<vectors>([&](auto v) {
             V& total = sum[i.value][v.value];
