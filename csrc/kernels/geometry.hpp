@@ -110,17 +110,15 @@ struct Geometry {
     }
 };
 
-// Calls visit(n, y, line, x) for the lines under a strip: input row y (or -1 for one of zeros) of image n.
+// Calls visit(n, y, line, count) for each image that a strip has rows of: `count` lines from `line` on are its input
+// rows y, y + 1, ..., of which those outside [0, H) are padding.
 template <class Visit>
-void for_lines(const Geometry& g, Range strip, const Visit& visit) {
+void for_images(const Geometry& g, Range strip, const Visit& visit) {
     Index line = 0;
     for (Index row = strip.begin; row < strip.end;) {
         const Index n = row / g.output.h, oy = row % g.output.h;
         const Index rows = smaller(g.output.h - oy, strip.end - row), lines = g.lines_under(rows);
-        for (Index i = 0; i < lines; ++i) {
-            const Index y = oy * g.window.h.stride + i - g.window.h.pad_before;
-            visit(n, y >= 0 && y < g.input.h ? y : Index(-1), line + i);
-        }
+        visit(n, oy * g.window.h.stride - g.window.h.pad_before, line, lines);
         line += lines;
         row += rows;
     }
@@ -148,51 +146,63 @@ inline void copy_every(T* to, const T* from, Index stride, Index count) {
     for (; i < count; ++i) to[i] = from[i * stride];
 }
 
+// One phase of consecutive lines, `zeros` around it, from consecutive rows of the input.
+template <class T>
+void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase phase, T* to, Index pitch, Index width,
+               bool zeros) {
+    const Index behind = phase.at + phase.count;
+    for (; rows > 0; --rows, from += row_step, to += pitch) {
+        if (stride == 1)
+            copy(to + phase.at, from, phase.count);
+        else if (stride == 2)
+            copy_every<2>(to + phase.at, from, 2, phase.count);
+        else
+            copy_every<0>(to + phase.at, from, stride, phase.count);
+        if (!zeros) continue;
+        fill(to, phase.at, T(0));
+        fill(to + behind, width - behind, T(0));
+    }
+}
+
 // Copies channels [channels.begin, channels.end) of the input's rows under a strip into lines.
 // `x` is the first of the group's channels in the first image; `channel_step` elements from channel to channel.
 // `zeros`: write those around the image, too; they are still there where the strip before had the same shape.
 template <class T>
 void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
-    const Index stride = g.window.w.stride, plane = g.input.h * g.input.w;
+    const Index H = g.input.h, W = g.input.w, width = g.phase_width;
     for (Index phase = 0; phase < g.phases; ++phase) {
         const Phase p = phase_of(g, phase);
-        T* to = lines + phase * g.phase_width;
+        T* to = lines + phase * width;
         for (Index c = channels.begin; c < channels.end; ++c, to += channel_step)
-            for_lines(g, strip, [&](Index n, Index y, Index line) {
-                T* row = to + line * g.pitch;
-                if (y < 0) return zeros ? fill(row, g.phase_width, T(0)) : void();
-                const T* from = x + (n * g.input.c + c) * plane + y * g.input.w + p.x;
-                for (Index i = 0; i < p.count * stride; i += 64 / Index(sizeof(T)))
-                    __builtin_prefetch(from + plane + i);  // this row of the next channel
-                if (stride == 1)
-                    copy(row + p.at, from, p.count);
-                else if (stride == 2)
-                    copy_every<2>(row + p.at, from, 2, p.count);
-                else
-                    copy_every<0>(row + p.at, from, stride, p.count);
-                if (!zeros) return;
-                fill(row, p.at, T(0));
-                fill(row + p.at + p.count, g.phase_width - p.at - p.count, T(0));
+            for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
+                const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
+                const T* from = x + ((n * g.input.c + c) * H + y + first) * W + p.x;
+                for (Index i = 0; i < (last - first) * W; i += 64 / Index(sizeof(T)))
+                    __builtin_prefetch(from + H * W + i);  // the same rows of the next channel
+                for (Index i = 0; zeros && i < first; ++i) fill(to + (line + i) * g.pitch, width, T(0));
+                for (Index i = last; zeros && i < count; ++i) fill(to + (line + i) * g.pitch, width, T(0));
+                copy_rows(from, W, g.window.w.stride, last - first, p, to + (line + first) * g.pitch, g.pitch, width,
+                          zeros);
             });
     }
 }
 
-// The inverse for a gradient: copies the pixels of lines (one image each) back to dx.
+// The inverse for a gradient: copies the pixels of lines back to dx.
 template <class T>
 void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range channels, Range strip, T* dx) {
-    const Index stride = g.window.w.stride;
+    const Index stride = g.window.w.stride, H = g.input.h, W = g.input.w;
     for (Index c = channels.begin; c < channels.end; ++c, lines += channel_step)
-        for_lines(g, strip, [&](Index n, Index y, Index line) {
-            if (y < 0) return;
-            const T* from = lines + line * g.pitch;
-            T* to = dx + ((n * g.input.c + c) * g.input.h + y) * g.input.w;
-            for (Index phase = 0; phase < g.phases; ++phase, from += g.phase_width) {
-                const Phase p = phase_of(g, phase);
-                if (stride == 1)
-                    for (Index i = 0; i < p.count; ++i) to[p.x + i] = from[p.at + i];
-                else
-                    for (Index i = 0; i < p.count; ++i) to[p.x + i * stride] = from[p.at + i];
-            }
+        for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
+            for (Index i = larger(-y, 0); i < smaller(H - y, count); ++i)
+                for (Index phase = 0; phase < g.phases; ++phase) {
+                    const Phase p = phase_of(g, phase);
+                    const T* from = lines + (line + i) * g.pitch + phase * g.phase_width + p.at;
+                    T* to = dx + ((n * g.input.c + c) * H + y + i) * W + p.x;
+                    if (stride == 1)
+                        copy(to, from, p.count);
+                    else
+                        for (Index j = 0; j < p.count; ++j) to[j * stride] = from[j];
+                }
         });
 }
 
