@@ -1,0 +1,260 @@
+// Convolution with 3x3 filters in fewer multiplications: Winograd's minimal filtering, F(2x2, 3x3).
+//
+// Two neighbouring outputs of a filter g of three taps take 2 * 3 = 6 products from the four inputs d they see:
+//
+//   y0 = d0 g0 + d1 g1 + d2 g2
+//   y1 = d1 g0 + d2 g1 + d3 g2
+//
+// Four are enough (Winograd, "Arithmetic Complexity of Computations", 1980), as multiplying out shows:
+//
+//   m0 = (d0 - d2) g0    m1 = (d1 + d2) (g0 + g1 + g2) / 2    m2 = (d2 - d1) (g0 - g1 + g2) / 2    m3 = (d1 - d3) g2
+//   y0 = m0 + m1 + m2    y1 = m1 - m2 - m3
+//
+// Done down the columns and then along the rows, a tile of 2x2 outputs takes the 4x4 pixels of a patch and
+// 4 * 4 = 16 products instead of 36 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+// Additions before and after do not depend on how many filters meet a patch, or channels a filter; what grows with both
+// is, for each of the 16 points of the transformed tile, one matrix product:
+//
+//   M[point] (filters, tiles) = U[point] (filters, channels) V[point] (channels, tiles)
+//   U  transformed filters    V  transformed patches    y = transformed M
+//
+// Rounding: M is up to twice as large as y where all numbers are positive, and so are its roundings. Short sums make
+// up for it: winograd_steps channels are summed in a register, winograd_channels in M, the others in y. Numbers that
+// are not finite: d0 and d3 above each meet the one output that sees them, so a NaN arrives where it would anyway, but
+// an output that sees an infinity may be NaN instead, being a difference of two.
+#pragma once
+
+#include "packing.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// convolution.hpp
+template <class T>
+struct Weights;
+template <class T>
+struct Placed;
+
+constexpr Index winograd_points = 16;
+constexpr Index winograd_channels = 64, winograd_steps = 24;
+constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
+template <class T>
+constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V takes half a megabyte, and stays in the cache
+
+// Where it is faster than direct convolution.
+inline bool winograd_pays(const Geometry& g, Index FG, Index CG) {
+    const auto fits = [](const Axis& axis) { return axis.filter == 3 && axis.stride == 1 && axis.dilation == 1; };
+    return fits(g.window.h) && fits(g.window.w) && FG >= 16 && CG >= 16;
+}
+
+// Four numbers d, `step` apart, become what meets the filter.
+template <class V>
+inline void transform_inputs(V* d, int step) {
+    const V d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+    d[0] = d0 - d2;
+    d[step] = d1 + d2;
+    d[2 * step] = d2 - d1;
+    d[3 * step] = d1 - d3;
+}
+
+// Three taps g, `step` apart, become four numbers.
+template <class T, class V>
+inline void transform_taps(V* g, int step) {
+    const V outer = (g[0] + g[2 * step]) * T(0.5), inner = g[step] * T(0.5);
+    g[3 * step] = g[2 * step];
+    g[step] = outer + inner;
+    g[2 * step] = outer - inner;
+}
+
+// Four products m, `step` apart, become two outputs.
+template <class V>
+inline void transform_products(V* m, int step) {
+    const V y0 = m[0] + m[step] + m[2 * step];
+    m[step] = m[step] - m[2 * step] - m[3 * step];
+    m[0] = y0;
+}
+
+// Channels of a tile of up to tile_rows filters -> U (point, channel, tile_rows).
+template <class T>
+void transform_filters(const Weights<T>& w, Index f, Index rows, Range channels, T* U) {
+    T taps[9][8] = {};  // a lane per filter, the power of two above tile_rows
+    for (Index c = channels.begin; c < channels.end; ++c, U += tile_rows) {
+        const T* from = w.data + f * w.row_step + c * w.channel_step;
+        for (Index i = 0; i < rows; ++i, from += w.row_step)
+            for (Index t = 0; t < 9; ++t) taps[t][i] = from[w.taps[t]];
+        Lanes<T, 8> u[4][4];
+        repeat<3>([&](auto j) {
+            repeat<3>([&](auto i) { u[i.value][j.value] = load<8>(taps[i.value * 3 + j.value]); });
+            transform_taps<T>(&u[0][j.value], 4);
+        });
+        repeat<4>([&](auto i) { transform_taps<T>(u[i.value], 1); });
+        repeat<winograd_points>([&](auto p) {
+            __builtin_memcpy(U + p.value * channels.size() * tile_rows, &u[p.value / 4][p.value % 4], sizeof(T) * tile_rows);
+        });
+    }
+}
+
+// One channel's patches (panel, pixel, tile_columns) -> V (panel, point, channel, tile_columns).
+template <class T>
+void transform_patches(const T* patches, Index vectors, Index channels, T* V) {
+    constexpr Index L = vector_lanes<T>, TC = tile_columns<T>;
+    for (Index v = 0; v < vectors; ++v) {
+        const Index panel = v / tile_vectors * winograd_points, lane = v % tile_vectors * L;
+        const T* from = patches + panel * TC + lane;
+        T* to = V + panel * channels * TC + lane;
+        Vector<T> d[4][4];
+        repeat<4>([&](auto j) {
+            repeat<4>([&](auto i) { d[i.value][j.value] = load<L>(from + (i.value * 4 + j.value) * TC); });
+            transform_inputs(&d[0][j.value], 4);
+        });
+        repeat<4>([&](auto i) {
+            transform_inputs(d[i.value], 1);
+            repeat<4>([&](auto j) { store<L>(to + (i.value * 4 + j.value) * channels * TC, d[i.value][j.value]); });
+        });
+    }
+}
+
+// M (point, filter, tile_columns) of one filter -> sums (2x2, tiles), or added to these.
+template <class T>
+void transform_outputs(const T* M, Index vectors, T* sums, bool accumulate) {
+    constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
+    for (Index v = 0; v < vectors; ++v, M += L, sums += L) {
+        Vector<T> m[4][4];
+        repeat<4>([&](auto j) {
+            repeat<4>([&](auto i) {
+                m[i.value][j.value] = load<L>(M + (i.value * 4 + j.value) * tile_rows * tile_columns<T>);
+            });
+            transform_products(&m[0][j.value], 4);
+        });
+        repeat<2>([&](auto i) {
+            transform_products(m[i.value], 1);
+            repeat<2>([&](auto j) {
+                T* to = sums + (i.value * 2 + j.value) * tiles;
+                store<L>(to, accumulate ? load<L>(to) + m[i.value][j.value] : m[i.value][j.value]);
+            });
+        });
+    }
+}
+
+// Tiles side by side in one row of tiles, and where their outputs go.
+struct TileRun {
+    Index tile, to, rows, columns;
+};
+
+// Writes one filter's tiles: sums (2x2, tiles) -> y
+template <class T>
+void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y, Index row_step) {
+    constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
+    T rows[2][2 * tiles];
+    for (Index i = 0; i < 2; ++i)
+        for (Index v = 0; v < vectors; ++v) {
+            Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias, odd = load<L>(sums + (2 * i + 1) * tiles + v * L) + bias;
+            if (relu) even = even <= 0 ? Vector<T>{} : even, odd = odd <= 0 ? Vector<T>{} : odd;
+            store_alternately(rows[i] + 2 * v * L, even, odd, typename Counting<int(L)>::Type());
+        }
+    for (Index r = 0; r < run_count; ++r)
+        for (Index i = 0; i < runs[r].rows; ++i)
+            copy(y + runs[r].to + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
+}
+
+// y = Weights * col^T + b as convolve() has it, for windows of 3x3 neighbours one pixel apart.
+template <class T>
+void convolve_winograd(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Placed<T>& y,
+                       const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
+    constexpr Index TC = tile_columns<T>, TR = tile_rows, L = vector_lanes<T>, P = winograd_points, most_tiles = winograd_tiles<T>;
+    const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
+    // The patches: windows of 4x4, two pixels apart. Patches side by side have their pixels (i, j) side by side in lines.
+    const Geometry patches(g.input, tiles, {{4, 2, 1, g.window.h.pad_before, g.window.h.pad_after},
+                                              {4, 2, 1, g.window.w.pad_before, g.window.w.pad_after}}, false);
+    const Index tile_count = g.input.n * tiles.h * tiles.w, strips = divided_up(tile_count, most_tiles);
+    const Index most_rows = divided_up(most_tiles - 1, tiles.w) + 1;
+    const Index depth = divided_up(CG, divided_up(CG, winograd_channels)), steps = divided_up(depth, divided_up(depth, winograd_steps));
+    const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
+    const Index filter_tiles = divided_up(FG, TR), block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
+
+    const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
+    const bool at_once = depth == CG;
+    const Index line_step = patches.most_lines(most_rows) * patches.pitch;
+    const Index V_size = P * depth * most_tiles, M_size = P * TR * TC;
+    const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
+    const Index part_size = rounded_up(V_size + M_size + sums_size + P * most_tiles + line_step, 64 / Index(sizeof(T)));
+    const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
+    const Scratch<Index> row_starts(parts * most_rows);
+    const Scratch<TileRun> all_runs(parts * most_tiles);
+    const Scratch<MovesMemory> moves_memory(parts);
+
+    for (Index block = 0; block < groups * divided_up(filter_tiles, block_tiles); ++block) {
+        const Index group = block % groups, first = block / groups * block_tiles * TR;
+        const Index f_tiles = divided_up(smaller(FG - first, block_tiles * TR), TR);
+        const Weights<T> w{weights.data + group * weights_group_step, weights.row_step, weights.channel_step, weights.taps};
+        parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
+            for (Index c = 0; c < CG; c += depth)
+                transform_filters(w, first + tile * TR, smaller(TR, FG - first - tile * TR), {c, smaller(CG, c + depth)},
+                                  U.data() + (tile * CG + c) * P * TR);
+        });
+        run_each(parts, [&](int part) {
+            T* const V = scratch.data() + part * part_size;
+            T* const M = V + V_size;
+            T* const sums = M + M_size;
+            T* const pixels = sums + sums_size;
+            T* const lines = pixels + P * most_tiles;
+            Index* const row_start = row_starts.data() + part * most_rows;
+            TileRun* const runs = all_runs.data() + part * most_tiles;
+            const Range mine = share(strips * f_tiles, parts, part);
+            for (Index unit = mine.begin; unit < mine.end;) {
+                const Range here{unit / f_tiles * most_tiles, smaller(tile_count, (unit / f_tiles + 1) * most_tiles)};
+                const Range f_range{unit % f_tiles, smaller(f_tiles, unit % f_tiles + mine.end - unit)};
+                unit += f_range.size();
+                const Range rows{here.begin / tiles.w, divided_up(here.end, tiles.w)};
+                const Index vectors = divided_up(here.size(), L), lead = here.begin - rows.begin * tiles.w;
+                patches.find_rows(rows, row_start);
+                Moves<T> moves(moves_memory.data()[part], P * TC);
+                for_runs({lead, lead + here.size()}, tiles.w, row_start,
+                         [&](Index at, Index from, Index count) { moves.add_run(at - lead, from, count); });
+                moves.clear(here.size(), vectors * L);
+                Index run_count = 0;
+                for (Index tile = here.begin; tile < here.end;) {
+                    const Index n = tile / tiles.w / tiles.h, oy = tile / tiles.w % tiles.h * 2, tx = tile % tiles.w;
+                    const Index count = smaller(tiles.w - tx, here.end - tile);
+                    runs[run_count++] = {tile - here.begin, n * y.image_step + oy * y.row_step + 2 * tx,
+                                         smaller(2, g.output.h - oy), smaller(2 * count, g.output.w - 2 * tx)};
+                    tile += count;
+                }
+                for (Index c = 0; c < CG; c += depth) {
+                    const Index channels = smaller(depth, CG - c);
+                    for (Index i = 0; i < channels; ++i) {
+                        copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0, c + i == 0);
+                        for (Index p = 0; p < P; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
+                        transform_patches(pixels, vectors, channels, V + i * TC);
+                    }
+                    for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
+                        const Index f = first + tile * TR, f_rows = smaller(TR, FG - f), line = 0;
+                        const T* const tile_U = U.data() + (tile * CG + c) * P * TR;
+                        T* const tile_sums = sums + (at_once ? 0 : tile) * TR * 4 * most_tiles;
+                        for (Index v = 0; v < vectors; v += tile_vectors) {
+                            const Index panel_vectors = smaller(tile_vectors, vectors - v);
+                            const MultiplyTile<T> multiply_panel = tile_of<T>(f_rows, panel_vectors);
+                            for (Index p = 0; p < P; ++p)
+                                for (Index k = 0; k < channels; k += steps) {
+                                    const T* a[TR];
+                                    for (Index r = 0; r < f_rows; ++r) a[r] = tile_U + (p * channels + k) * TR + r;
+                                    multiply_panel(a, Depth<T>{1, smaller(steps, channels - k), &line, TR},
+                                                   V + (v * L * P + p * TC) * channels + k * TC, M + p * TR * TC, TC,
+                                                   Ends<T>{k > 0, nullptr, false});
+                                }
+                            for (Index r = 0; r < f_rows; ++r)
+                                transform_outputs(M + r * TC, panel_vectors, tile_sums + r * 4 * most_tiles + v * L, c > 0);
+                        }
+                        if (c + depth < CG) continue;
+                        for (Index r = 0; r < f_rows; ++r)
+                            write_tiles(tile_sums + r * 4 * most_tiles, vectors, b ? b[group * FG + f + r] : T(0), relu, runs, run_count,
+                                        y.data + (group * FG + f + r) * y.filter_step, y.row_step);
+                    }
+                }
+            }
+        });
+    }
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
