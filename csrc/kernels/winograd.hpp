@@ -38,6 +38,10 @@ struct Placed;
 constexpr Index winograd_points = 16;
 constexpr Index winograd_channels = 64, winograd_steps = 24;
 constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
+// Tiles that are multiplied together: half as many as in a matrix product, for the totals take registers, too.
+constexpr Index winograd_vectors = tile_vectors / 2;
+template <class T>
+constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
 template <class T>
 constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V takes half a megabyte, and stays in the cache
 
@@ -94,14 +98,13 @@ void transform_filters(const Weights<T>& w, Index f, Index rows, Range channels,
     }
 }
 
-// One channel's patches (panel, pixel, tile_columns) -> V (panel, point, channel, tile_columns).
+// One channel's patches (panel, pixel, tile_columns) -> V (panel, point, channel, winograd_columns).
 template <class T>
 void transform_patches(const T* patches, Index vectors, Index channels, T* V) {
-    constexpr Index L = vector_lanes<T>, TC = tile_columns<T>;
+    constexpr Index L = vector_lanes<T>, TC = tile_columns<T>, WC = winograd_columns<T>;
     for (Index v = 0; v < vectors; ++v) {
-        const Index panel = v / tile_vectors * winograd_points, lane = v % tile_vectors * L;
-        const T* from = patches + panel * TC + lane;
-        T* to = V + panel * channels * TC + lane;
+        const T* from = patches + v / tile_vectors * winograd_points * TC + v % tile_vectors * L;
+        T* to = V + v / winograd_vectors * winograd_points * channels * WC + v % winograd_vectors * L;
         Vector<T> d[4][4];
         repeat<4>([&](auto j) {
             repeat<4>([&](auto i) { d[i.value][j.value] = load<L>(from + (i.value * 4 + j.value) * TC); });
@@ -109,12 +112,37 @@ void transform_patches(const T* patches, Index vectors, Index channels, T* V) {
         });
         repeat<4>([&](auto i) {
             transform_inputs(d[i.value], 1);
-            repeat<4>([&](auto j) { store<L>(to + (i.value * 4 + j.value) * channels * TC, d[i.value][j.value]); });
+            repeat<4>([&](auto j) { store<L>(to + (i.value * 4 + j.value) * channels * WC, d[i.value][j.value]); });
         });
     }
 }
 
-// M (point, filter, tile_columns) of one filter -> sums (2x2, tiles), or added to these.
+// One point of the tile's filters and of some tiles side by side: M (tile_rows, winograd_columns) = U V. After every
+// `steps` channels their sums join the totals.
+template <class T, int vectors>
+void multiply_point(const T* U, const T* V, Index channels, Index steps, T* M) {
+    constexpr Index L = vector_lanes<T>;
+    Vector<T> total[tile_rows][vectors] = {};
+    for (Index c = 0; c < channels;) {
+        const Index end = smaller(channels, c + steps);
+        Vector<T> sum[tile_rows][vectors] = {};
+        for (; c < end; ++c, U += tile_rows, V += winograd_columns<T>) {
+            Vector<T> row[vectors];
+            repeat<vectors>([&](auto v) { row[v.value] = load<L>(V + v.value * L); });
+            repeat<tile_rows>([&](auto i) {
+                repeat<vectors>([&](auto v) { sum[i.value][v.value] += U[i.value] * row[v.value]; });
+            });
+        }
+        repeat<tile_rows>([&](auto i) {
+            repeat<vectors>([&](auto v) { total[i.value][v.value] += sum[i.value][v.value]; });
+        });
+    }
+    repeat<tile_rows>([&](auto i) {
+        repeat<vectors>([&](auto v) { store<L>(M + i.value * winograd_columns<T> + v.value * L, total[i.value][v.value]); });
+    });
+}
+
+// M (point, filter, winograd_columns) of one filter -> sums (2x2, tiles), or added to these.
 template <class T>
 void transform_outputs(const T* M, Index vectors, T* sums, bool accumulate) {
     constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
@@ -122,7 +150,7 @@ void transform_outputs(const T* M, Index vectors, T* sums, bool accumulate) {
         Vector<T> m[4][4];
         repeat<4>([&](auto j) {
             repeat<4>([&](auto i) {
-                m[i.value][j.value] = load<L>(M + (i.value * 4 + j.value) * tile_rows * tile_columns<T>);
+                m[i.value][j.value] = load<L>(M + (i.value * 4 + j.value) * tile_rows * winograd_columns<T>);
             });
             transform_products(&m[0][j.value], 4);
         });
@@ -161,7 +189,8 @@ void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun*
 template <class T>
 void convolve_winograd(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Placed<T>& y,
                        const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
-    constexpr Index TC = tile_columns<T>, TR = tile_rows, L = vector_lanes<T>, P = winograd_points, most_tiles = winograd_tiles<T>;
+    constexpr Index TC = tile_columns<T>, WC = winograd_columns<T>, TR = tile_rows, L = vector_lanes<T>;
+    constexpr Index P = winograd_points, most_tiles = winograd_tiles<T>;
     const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
     // The patches: windows of 4x4, two pixels apart. Patches side by side have their pixels (i, j) side by side in lines.
     const Geometry patches(g.input, tiles, {{4, 2, 1, g.window.h.pad_before, g.window.h.pad_after},
@@ -175,7 +204,7 @@ void convolve_winograd(const T* x, const Weights<T>& weights, Index weights_grou
     const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
     const bool at_once = depth == CG;
     const Index line_step = patches.most_lines(most_rows) * patches.pitch;
-    const Index V_size = P * depth * most_tiles, M_size = P * TR * TC;
+    const Index V_size = P * depth * most_tiles, M_size = P * TR * WC;
     const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
     const Index part_size = rounded_up(V_size + M_size + sums_size + P * most_tiles + line_step, 64 / Index(sizeof(T)));
     const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
@@ -225,25 +254,19 @@ void convolve_winograd(const T* x, const Weights<T>& weights, Index weights_grou
                     for (Index i = 0; i < channels; ++i) {
                         copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0, c + i == 0);
                         for (Index p = 0; p < P; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
-                        transform_patches(pixels, vectors, channels, V + i * TC);
+                        transform_patches(pixels, vectors, channels, V + i * WC);
                     }
                     for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
-                        const Index f = first + tile * TR, f_rows = smaller(TR, FG - f), line = 0;
+                        const Index f = first + tile * TR, f_rows = smaller(TR, FG - f);
                         const T* const tile_U = U.data() + (tile * CG + c) * P * TR;
                         T* const tile_sums = sums + (at_once ? 0 : tile) * TR * 4 * most_tiles;
-                        for (Index v = 0; v < vectors; v += tile_vectors) {
-                            const Index panel_vectors = smaller(tile_vectors, vectors - v);
-                            const MultiplyTile<T> multiply_panel = tile_of<T>(f_rows, panel_vectors);
+                        for (Index v = 0; v < vectors; v += winograd_vectors) {
+                            const Index panel_vectors = smaller(winograd_vectors, vectors - v);
+                            const auto multiply = panel_vectors == winograd_vectors ? multiply_point<T, winograd_vectors> : multiply_point<T, 1>;
                             for (Index p = 0; p < P; ++p)
-                                for (Index k = 0; k < channels; k += steps) {
-                                    const T* a[TR];
-                                    for (Index r = 0; r < f_rows; ++r) a[r] = tile_U + (p * channels + k) * TR + r;
-                                    multiply_panel(a, Depth<T>{1, smaller(steps, channels - k), &line, TR},
-                                                   V + (v * L * P + p * TC) * channels + k * TC, M + p * TR * TC, TC,
-                                                   Ends<T>{k > 0, nullptr, false});
-                                }
+                                multiply(tile_U + p * channels * TR, V + (v * L * P + p * WC) * channels, channels, steps, M + p * TR * WC);
                             for (Index r = 0; r < f_rows; ++r)
-                                transform_outputs(M + r * TC, panel_vectors, tile_sums + r * 4 * most_tiles + v * L, c > 0);
+                                transform_outputs(M + r * WC, panel_vectors, tile_sums + r * 4 * most_tiles + v * L, c > 0);
                         }
                         if (c + depth < CG) continue;
                         for (Index r = 0; r < f_rows; ++r)
