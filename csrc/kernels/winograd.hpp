@@ -37,7 +37,7 @@ struct Placed;
 
 constexpr Index winograd_points = 16;
 constexpr Index winograd_channels = 64, winograd_steps = 24;
-constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
+constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
 // Tiles that are multiplied together: half as many as in a matrix product, for the totals take registers, too.
 constexpr Index winograd_vectors = tile_vectors / 2;
 template <class T>
@@ -45,10 +45,13 @@ constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
 template <class T>
 constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V takes half a megabyte, and stays in the cache
 
-// Where it is faster than direct convolution.
+// Where it is faster than direct convolution: with 32 channels and filters the work saved pays for the transforms,
+// with 16 tiles that of the filters. Tiles cut at the edge must leave it two thirds of the products or less.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG) {
     const auto fits = [](const Axis& axis) { return axis.filter == 3 && axis.stride == 1 && axis.dilation == 1; };
-    return fits(g.window.h) && fits(g.window.w) && FG >= 16 && CG >= 16;
+    const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
+    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 && g.input.n * tiles >= 16 &&
+           winograd_points * tiles * 3 <= g.taps * g.output.h * g.output.w * 2;
 }
 
 // Four numbers d, `step` apart, become what meets the filter.
@@ -78,22 +81,30 @@ inline void transform_products(V* m, int step) {
     m[0] = y0;
 }
 
-// Channels of a tile of up to tile_rows filters -> U (point, channel, tile_rows).
+// Channels of a tile of up to tile_rows filters -> U (point, channel, tile_rows). Lanes that are left over repeat the
+// last filter.
 template <class T>
 void transform_filters(const Weights<T>& w, Index f, Index rows, Range channels, T* U) {
-    T taps[9][8] = {};  // a lane per filter, the power of two above tile_rows
+    static_assert(tile_rows == 6, "a vector of 4 and one of 2");
+    const T* filter[tile_rows];
+    for (Index i = 0; i < tile_rows; ++i) filter[i] = w.data + (f + smaller(i, rows - 1)) * w.row_step;
     for (Index c = channels.begin; c < channels.end; ++c, U += tile_rows) {
-        const T* from = w.data + f * w.row_step + c * w.channel_step;
-        for (Index i = 0; i < rows; ++i, from += w.row_step)
-            for (Index t = 0; t < 9; ++t) taps[t][i] = from[w.taps[t]];
-        Lanes<T, 8> u[4][4];
-        repeat<3>([&](auto j) {
-            repeat<3>([&](auto i) { u[i.value][j.value] = load<8>(taps[i.value * 3 + j.value]); });
-            transform_taps<T>(&u[0][j.value], 4);
+        Lanes<T, 4> first[4][4];
+        Lanes<T, 2> last[4][4];
+        repeat<9>([&](auto t) {
+            constexpr int i = t.value / 3, j = t.value % 3;
+            const Index at = c * w.channel_step + w.taps[t.value];
+            first[i][j] = Lanes<T, 4>{filter[0][at], filter[1][at], filter[2][at], filter[3][at]};
+            last[i][j] = Lanes<T, 2>{filter[4][at], filter[5][at]};
         });
-        repeat<4>([&](auto i) { transform_taps<T>(u[i.value], 1); });
-        repeat<winograd_points>([&](auto p) {
-            __builtin_memcpy(U + p.value * channels.size() * tile_rows, &u[p.value / 4][p.value % 4], sizeof(T) * tile_rows);
+        repeat<3>([&](auto j) { transform_taps<T>(&first[0][j.value], 4), transform_taps<T>(&last[0][j.value], 4); });
+        repeat<4>([&](auto i) {
+            transform_taps<T>(first[i.value], 1), transform_taps<T>(last[i.value], 1);
+            repeat<4>([&](auto j) {
+                T* const to = U + (i.value * 4 + j.value) * channels.size() * tile_rows;
+                store<4>(to, first[i.value][j.value]);
+                store<2>(to + 4, last[i.value][j.value]);
+            });
         });
     }
 }
@@ -204,7 +215,7 @@ void convolve_winograd(const T* x, const Weights<T>& weights, Index weights_grou
     const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
     const bool at_once = depth == CG;
     const Index line_step = patches.most_lines(most_rows) * patches.pitch;
-    const Index V_size = P * depth * most_tiles, M_size = P * TR * WC;
+    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC)), M_size = P * TR * WC;
     const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
     const Index part_size = rounded_up(V_size + M_size + sums_size + P * most_tiles + line_step, 64 / Index(sizeof(T)));
     const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
