@@ -100,7 +100,7 @@ inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.
 template <class T, class Output>
 void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Output& y,
               const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
-    if constexpr (!Output::within_images)
+    if constexpr (!Output::within_images)  // not for pooled strips
         if (winograd_pays(g, FG, CG) && y.column_step == 1)
             return convolve_winograd(x, weights, weights_group_step, b, y, g, FG, CG, groups, relu);
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
