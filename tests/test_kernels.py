@@ -344,7 +344,7 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
 NEIGHBOURS = {
     "one block of channels": {"N": 3, "C": 40, "H": 20, "W": 33, "FN": 37},
     "two blocks of channels": {"N": 2, "C": 100, "H": 13, "W": 18, "FN": 64},
-    "two blocks of filters": {"N": 9, "C": 330, "H": 4, "W": 5, "FN": 340},
+    "two blocks of filters": {"N": 17, "C": 330, "H": 4, "W": 5, "FN": 340},
     "groups": {"N": 1, "C": 96, "H": 40, "W": 31, "FN": 64, "groups": 2},
 }
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]

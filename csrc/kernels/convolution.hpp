@@ -100,12 +100,12 @@ inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.
 template <class T, class Output>
 void convolve(const T* x, const Weights<T>& weights, Index weights_group_step, const T* b, const Output& y,
               const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
-    if constexpr (!Output::within_images)  // not for pooled strips
-        if (winograd_pays(g, FG, CG) && y.column_step == 1)
-            return convolve_winograd(x, weights, weights_group_step, b, y, g, FG, CG, groups, relu);
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
     const bool packed_weights = !(weights.channel_step == g.taps && weights.taps[g.taps - 1] == g.taps - 1);
+    if constexpr (!Output::within_images)  // not for pooled strips
+        if (winograd_pays(g, FG, CG, packed_weights) && y.column_step == 1)
+            return convolve_winograd(x, weights, weights_group_step, b, y, g, FG, CG, groups, relu);
     const Strips<T> strips(g.input.n, g.output, y.rows_step(), y.within_images);
     const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most_positions, TC));
     const Index depth = divided_up(K, divided_up(K, most_depth));

@@ -13,12 +13,13 @@ namespace {
 template <class T>
 struct Placed;
 
-// Where it is faster than direct convolution: with 32 channels and filters the work saved pays for the transforms,
-// with 16 tiles that of the filters. Tiles cut at the edge must leave it two thirds of the products or less.
-inline bool winograd_pays(const Geometry& g, Index FG, Index CG) {
+// Where it is faster than direct convolution: with 32 channels and filters the work saved pays for the transforms of
+// the images, with 32 tiles for that of the filters, or with 16 where direct convolution has to pack these (as it does
+// for gradients). Tiles cut at the edge must leave two thirds of the products or fewer.
+inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
     const auto fits = [](const Axis& axis) { return axis.filter == 3 && axis.stride == 1 && axis.dilation == 1; };
     const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
-    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 && g.input.n * tiles >= 16 &&
+    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 && g.input.n * tiles >= (packs_filters ? 16 : 32) &&
            winograd_points * tiles * 3 <= g.taps * g.output.h * g.output.w * 2;
 }
 
