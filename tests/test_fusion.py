@@ -71,7 +71,7 @@ NETWORKS = {
 def outcomes(net, x, t):
     """Everything a network computes: scores, loss and gradients."""
     scores, loss = net.predict(x), net.loss(x, t, train_flg=False)
-    return {"scores": scores, "loss": np.array(loss), **net.gradient(x, t)}
+    return {"scores": scores, "loss": np.array(loss, scores.dtype), **net.gradient(x, t)}
 
 
 def assert_same(ours, theirs):

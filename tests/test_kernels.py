@@ -115,6 +115,48 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
         pyconv.set_num_threads(before)
 
 
+# Filters of 3x3 with channels enough for Winograd's products: whole tiles of 2x2 outputs and cut
+# ones, strips of tiles that end within an image or span several, blocks of channels and filters.
+NEIGHBOURS = {
+    "one block of channels": {"N": 3, "C": 40, "H": 20, "W": 33, "FN": 37},
+    "two blocks of channels": {"N": 2, "C": 100, "H": 13, "W": 18, "FN": 64},
+    "two blocks of filters": {"N": 17, "C": 330, "H": 4, "W": 5, "FN": 340},
+    "groups": {"N": 1, "C": 96, "H": 40, "W": 31, "FN": 64, "groups": 2},
+}
+PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pad", PADS)
+@pytest.mark.parametrize("name", ["conv2d", "conv2d_block", "conv2d_backward_data"])
+@pytest.mark.parametrize("shape", NEIGHBOURS)
+def test_filters_of_three_by_three(shape, name, pad, dtype, threads):
+    if threads > 1 and not pyconv.build_info()["openmp"]:
+        pytest.skip("this build has no OpenMP: there is one thread")
+    sizes = {"groups": 1, **NEIGHBOURS[shape]}
+    g = Geometry(
+        filter=(3, 3), stride=(1, 1), dilation=(1, 1), pad=pad, pool=(1, 1), dtype=dtype, seed=1,
+        ceil_mode=False, count_include_pad=False, **sizes,
+    )  # fmt: skip
+    arguments, shapes = globals()[name](g)
+    before = pyconv.get_num_threads()
+    pyconv.set_num_threads(threads)
+    try:
+        assert_twins_agree(name, arguments, shapes, dtype, 9 * max(g.C, g.FN))
+    finally:
+        pyconv.set_num_threads(before)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (4, 5), (5, 4), (7, 7), (17, 22)])
+def test_a_nan_reaches_the_outputs_that_see_it_and_no_others(at):
+    x, W = np.ones((2, 48, 18, 23), np.float32), np.ones((48, 48, 3, 3), np.float32)
+    x[1, 3, *at] = np.nan
+    expected = np.isnan(reference.conv2d(x, W, pad=1))
+    assert expected.sum() > 0
+    np.testing.assert_array_equal(np.isnan(pyconv.conv2d(x, W, pad=1)), expected)
+
+
 # Rows from narrower than the narrowest vector to several of the widest, most with a remainder.
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pad", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 2), (2, 1))])

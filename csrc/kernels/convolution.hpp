@@ -14,6 +14,7 @@
 
 #include "depthwise.hpp"
 #include "packing.hpp"
+#include "winograd.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
@@ -137,6 +138,10 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Outpu
               Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
+    const bool pack_weights = !all_weights.in_order(g.taps);
+    if constexpr (!Output::within_images)  // not for pooled strips
+        if (winograd_pays(g, FG, CG, pack_weights) && y.column_step == 1)
+            return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
     // as many positions as panels of this depth find room for in the second-level cache
     const Index most = larger(fewest_positions, smaller(most_positions, fewest_positions * most_depth / depth));
@@ -146,7 +151,6 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Outpu
     const int parts = threads_for(units, double(g.input.n * groups) * double(FG * K) * double(OH * OW));
 
     // Weights that have to be packed are packed once where that costs little memory, else again for every strip.
-    const bool pack_weights = !all_weights.in_order(g.taps);
     const bool pack_once = pack_weights && groups * tiles * TR * K <= most_packed_weights;
     // A strip that cannot be written directly is collected: all its filters, or where its sums are complete at once,
     // one tile of them.

@@ -52,6 +52,9 @@ def conv2d(
     y[n, f, oy, ox] = b[f] + sum over c, fy, fx of
     W[f, c, fy, fx] * x[n, c, oy*S + fy*D - P, ox*S + fx*D - P], as in chapter 7 of Saito,
     *Deep Learning from Scratch*.
+
+    Larger layers of 3×3 filters with stride 1 take Winograd's fewer products: an output that sees
+    an infinite pixel may then be NaN instead of infinite.
     """
     x, W, bias, window, groups = checks.conv2d(x, W, b, stride, pad, dilation, groups)
     return _core.conv2d(x, W, bias, window, groups)

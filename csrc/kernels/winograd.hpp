@@ -1,0 +1,142 @@
+// Convolution with 3x3 filters by Winograd's minimal filtering (winograd_transforms.hpp), forward and for gradients.
+//
+// The batch is a stack of rows of tiles, 2x2 outputs each. A strip of consecutive tiles has its patches transformed, a
+// block of channels at a time, while V stays in the cache; then every tile of filters meets the whole strip.
+#pragma once
+
+#include "winograd_transforms.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// convolution.hpp
+template <class T>
+struct Placed;
+
+// Where it is faster than direct convolution: with 32 channels and filters the work saved pays for the transforms of
+// the images, with 32 tiles for that of the filters, or with 16 where direct convolution has to pack these (as it does
+// for gradients). Tiles cut at the edge must leave two thirds of the products or fewer.
+inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
+    const auto fits = [](const Axis& axis) { return axis.filter == 3 && axis.stride == 1 && axis.dilation == 1; };
+    const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
+    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 && g.input.n * tiles >= (packs_filters ? 16 : 32) &&
+           winograd_points * tiles * 3 <= g.taps * g.output.h * g.output.w * 2;
+}
+
+// Tiles side by side in one row of tiles, and where their outputs go.
+struct TileRun {
+    Index tile, to, rows, columns;
+};
+
+// Writes one filter's tiles: sums (2x2, tiles) -> y
+template <class T>
+void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y, Index row_step) {
+    constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
+    T rows[2][2 * tiles];
+    for (Index i = 0; i < 2; ++i)
+        for (Index v = 0; v < vectors; ++v) {
+            Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias, odd = load<L>(sums + (2 * i + 1) * tiles + v * L) + bias;
+            if (relu) even = even <= 0 ? Vector<T>{} : even, odd = odd <= 0 ? Vector<T>{} : odd;
+            store_alternately(rows[i] + 2 * v * L, even, odd, typename Counting<int(L)>::Type());
+        }
+    for (Index r = 0; r < run_count; ++r)
+        for (Index i = 0; i < runs[r].rows; ++i)
+            copy(y + runs[r].to + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
+}
+
+// y = Weights * col^T + b as convolve() has it, for windows of 3x3 neighbours one pixel apart.
+template <class T>
+void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y,
+                       const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
+    constexpr Index TC = tile_columns<T>, WC = winograd_columns<T>, TR = tile_rows, L = vector_lanes<T>;
+    constexpr Index P = winograd_points, most_tiles = winograd_tiles<T>;
+    const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
+    // The patches: windows of 4x4, two pixels apart. Patches side by side have their pixels (i, j) side by side in lines.
+    const Geometry patches(g.input, tiles, {{4, 2, 1, g.window.h.pad_before, g.window.h.pad_after},
+                                             {4, 2, 1, g.window.w.pad_before, g.window.w.pad_after}}, false);
+    const Index tile_count = g.input.n * tiles.h * tiles.w, strips = divided_up(tile_count, most_tiles);
+    const Index most_rows = divided_up(most_tiles - 1, tiles.w) + 1;
+    const Index depth = divided_up(CG, divided_up(CG, winograd_channels)), steps = divided_up(depth, divided_up(depth, winograd_steps));
+    const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
+    const Index filter_tiles = divided_up(FG, TR), block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
+
+    const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
+    const bool at_once = depth == CG;
+    const Index line_step = patches.most_lines(most_rows) * patches.pitch;
+    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC)), M_size = P * TR * WC;
+    const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
+    const Index part_size = rounded_up(V_size + M_size + sums_size + P * most_tiles + line_step, 64 / Index(sizeof(T)));
+    const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
+    const Scratch<Index> row_starts(parts * most_rows);
+    const Scratch<TileRun> all_runs(parts * most_tiles);
+    const Scratch<MovesMemory> moves_memory(parts);
+
+    for (Index block = 0; block < groups * divided_up(filter_tiles, block_tiles); ++block) {
+        const Index group = block % groups, first = block / groups * block_tiles * TR;
+        const Index f_tiles = divided_up(smaller(FG - first, block_tiles * TR), TR);
+        const Weights<T> w = all_weights.of(group);
+        parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
+            for (Index c = 0; c < CG; c += depth)
+                transform_filters(w, first + tile * TR, smaller(TR, FG - first - tile * TR), {c, smaller(CG, c + depth)},
+                                  U.data() + (tile * CG + c) * P * TR);
+        });
+        run_each(parts, [&](int part) {
+            T* const V = scratch.data() + part * part_size;
+            T* const M = V + V_size;
+            T* const sums = M + M_size;
+            T* const pixels = sums + sums_size;
+            T* const lines = pixels + P * most_tiles;
+            Index* const row_start = row_starts.data() + part * most_rows;
+            TileRun* const runs = all_runs.data() + part * most_tiles;
+            const Range mine = share(strips * f_tiles, parts, part);
+            for (Index unit = mine.begin; unit < mine.end;) {
+                const Range here{unit / f_tiles * most_tiles, smaller(tile_count, (unit / f_tiles + 1) * most_tiles)};
+                const Range f_range{unit % f_tiles, smaller(f_tiles, unit % f_tiles + mine.end - unit)};
+                unit += f_range.size();
+                const Range rows{here.begin / tiles.w, divided_up(here.end, tiles.w)};
+                const Index vectors = divided_up(here.size(), L), lead = here.begin - rows.begin * tiles.w;
+                patches.find_rows(rows, row_start);
+                Moves<T> moves(moves_memory.data()[part], P * TC);
+                for_runs({lead, lead + here.size()}, tiles.w, row_start,
+                         [&](Index at, Index from, Index count) { moves.add_run(at - lead, from, count); });
+                moves.clear(here.size(), vectors * L);
+                Index run_count = 0;
+                for (Index tile = here.begin; tile < here.end;) {
+                    const Index n = tile / tiles.w / tiles.h, oy = tile / tiles.w % tiles.h * 2, tx = tile % tiles.w;
+                    const Index count = smaller(tiles.w - tx, here.end - tile);
+                    runs[run_count++] = {tile - here.begin, n * y.image_step + oy * y.row_step + 2 * tx,
+                                         smaller(2, g.output.h - oy), smaller(2 * count, g.output.w - 2 * tx)};
+                    tile += count;
+                }
+                for (Index c = 0; c < CG; c += depth) {
+                    const Index channels = smaller(depth, CG - c);
+                    for (Index i = 0; i < channels; ++i) {
+                        copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0, c + i == 0);
+                        for (Index p = 0; p < P; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
+                        transform_patches(pixels, vectors, channels, V + i * WC);
+                    }
+                    for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
+                        const Index f = first + tile * TR, f_rows = smaller(TR, FG - f);
+                        const T* const tile_U = U.data() + (tile * CG + c) * P * TR;
+                        T* const tile_sums = sums + (at_once ? 0 : tile) * TR * 4 * most_tiles;
+                        for (Index v = 0; v < vectors; v += winograd_vectors) {
+                            const Index panel_vectors = smaller(winograd_vectors, vectors - v);
+                            const auto multiply = panel_vectors == winograd_vectors ? multiply_point<T, winograd_vectors> : multiply_point<T, 1>;
+                            for (Index p = 0; p < P; ++p)
+                                multiply(tile_U + p * channels * TR, V + (v * L * P + p * WC) * channels, channels, steps, M + p * TR * WC);
+                            for (Index r = 0; r < f_rows; ++r)
+                                transform_outputs(M + r * WC, panel_vectors, tile_sums + r * 4 * most_tiles + v * L, c > 0);
+                        }
+                        if (c + depth < CG) continue;
+                        for (Index r = 0; r < f_rows; ++r)
+                            write_tiles(tile_sums + r * 4 * most_tiles, vectors, b ? b[group * FG + f + r] : T(0), relu, runs, run_count,
+                                        y.data + (group * FG + f + r) * y.filter_step, y.row_step);
+                    }
+                }
+            }
+        });
+    }
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
