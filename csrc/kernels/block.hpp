@@ -18,37 +18,11 @@ namespace {
 // Windows of these sizes, as far apart as they are large.
 inline Window pooling_window(Extent pool) { return {{pool.h, pool.h, 1, 0, 0}, {pool.w, pool.w, 1, 0, 0}}; }
 
-// The maximum alone, for those who do not go backward.
-template <class T>
-struct MaximumOnly {
-    T* y;
-
-    static constexpr bool in_vectors = true;
-
-    template <int N>
-    struct State {
-        Lanes<T, N> best;
-    };
-    template <int N>
-    State<N> start(Index) const {
-        return {broadcast<N>(T(-__builtin_inf()))};
-    }
-    template <int N>
-    void take(State<N>& state, Lanes<T, N> value, Index) const {
-        const auto keeps = (value <= state.best) | (state.best != state.best);
-        state.best = keeps ? state.best : value;
-    }
-    template <int N>
-    void finish(const State<N>& state, Index at, Index) const {
-        store<N>(y + at, state.best);
-    }
-};
-
 // An output of convolve(): pools each strip.
 template <class T>
 struct Pooled {
     T* y;
-    char* argmax;  // or null
+    char* argmax;
     int argmax_bytes;
     Index filters;
     Extent pool;
@@ -65,13 +39,10 @@ struct Pooled {
         const Index n = strip.begin / g.output.h, row = strip.begin % g.output.h / pool.h;
         for (Index f = fs.begin; f < fs.end; ++f, from += width) {
             const Index at = ((n * filters + f) * pooled.h + row) * pooled.w;
-            if (!argmax)
-                pool_plane(MaximumOnly<T>{y + at}, planes, from);
-            else
-                with_argmax_type(argmax_bytes, [&](auto zero) {
-                    using Argmax = decltype(zero);
-                    pool_plane(Maximum<T, Argmax>{y + at, reinterpret_cast<Argmax*>(argmax) + at}, planes, from);
-                });
+            with_argmax_type(argmax_bytes, [&](auto zero) {
+                using Argmax = decltype(zero);
+                pool_plane(Maximum<T, Argmax>{y + at, reinterpret_cast<Argmax*>(argmax) + at}, planes, from);
+            });
         }
     }
 };
@@ -81,10 +52,15 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
                   Extent output, Window window, Index groups, Extent pool) {
     const Sizes s(filter, output, groups);
     const Geometry g(input, output, window, true);
-    if (pool.h > 1 || pool.w > 1)
-        convolve_forward(x, W, b, Pooled<T>{y, static_cast<char*>(argmax), argmax_bytes, filter.n, pool}, g, s, groups, true);
-    else
+    if (pool.h == 1 && pool.w == 1) {
         convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, true);
+        return;
+    }
+    // Who does not go backward has no room for argmax. A second way of pooling without it would gain little.
+    const Index pooled = input.n * filter.n * (output.h / pool.h) * (output.w / pool.w);
+    const Scratch<char> unwanted(argmax ? 0 : pooled * argmax_bytes);
+    char* const winners = argmax ? static_cast<char*>(argmax) : unwanted.data();
+    convolve_forward(x, W, b, Pooled<T>{y, winners, argmax_bytes, filter.n, pool}, g, s, groups, true);
 }
 
 // The gradient of the convolution's output for a number of images: dout where ReLU let the maximum pass, at the
