@@ -35,7 +35,8 @@ struct Pooled {
 
     void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
         const Extent pooled{g.output.h / pool.h, g.output.w / pool.w};
-        const Planes planes{{1, 1, strip.size(), g.output.w}, {strip.size() / pool.h, pooled.w}, pooling_window(pool), false};
+        const Planes planes{
+            {1, 1, strip.size(), g.output.w}, {strip.size() / pool.h, pooled.w}, pooling_window(pool), false};
         const Index n = strip.begin / g.output.h, row = strip.begin % g.output.h / pool.h;
         for (Index f = fs.begin; f < fs.end; ++f, from += width) {
             const Index at = ((n * filters + f) * pooled.h + row) * pooled.w;
@@ -95,7 +96,8 @@ void unpool(const T* y, const T* dout, const void* argmax, int argmax_bytes, T* 
 // One image's rows of the column matrix, KP numbers apart, from its lines. Taps that lie side by side are copied by
 // the vector, whose end the next copy overwrites; `lines` and `col` have room for a vector behind their ends.
 template <int N, class T>
-void im2col_rows(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col, Index KP) {
+void im2col_rows(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col,
+                 Index KP) {
     const Index FH = g.window.h.filter, FW = g.window.w.filter, OW = g.output.w, C = g.input.c;
     for (Index oy = 0; oy < rows; ++oy) {
         const T* window = lines + oy * g.window.h.stride * g.pitch;
@@ -134,8 +136,8 @@ constexpr Index most_gradient = 1 << 20;  // numbers of the convolution's gradie
 // which takes a pool.h * pool.w-th of the work. Here col, for once, is written down: for one row of
 // pooling windows at a time.
 template <class T, int vectors>
-void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::uint8_t* argmax, T* dW, T* db, const Geometry& g,
-                            Index filters, Extent pool) {
+void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::uint8_t* argmax, T* dW, T* db,
+                            const Geometry& g, Index filters, Extent pool) {
     constexpr Index L = vector_lanes<T>, KP = vectors * L;  // a row of col, filled up to whole vectors
     const Index OW = g.output.w, P = g.output.h * OW, K = g.input.c * g.taps;
     const Extent pooled{g.output.h / pool.h, OW / pool.w};
@@ -173,7 +175,8 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
                     Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
                     const auto add = [&](int which, Index px) {
                         const Index tap = smaller(winner[px], last_tap);  // whatever the caller's argmax holds
-                        const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * pool.w * KP + tap_offset[tap]);
+                        const T* const row = col + px * pool.w * KP + tap_offset[tap];
+                        const Vector<T>* of = reinterpret_cast<const Vector<T>*>(row);
                         for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
                     };
                     Index px = 0;
@@ -199,12 +202,13 @@ void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, co
                            T* dx, T* dW, T* db, Shape input, Shape filter, Extent output, Window window, Index groups,
                            Extent pool) {
     const Sizes s(filter, output, groups);
-    const Index pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w), image_size = input.c * input.h * input.w;
+    const Index pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
+    const Index image_size = input.c * input.h * input.w;
     if (argmax && argmax_bytes == 1 && !dx && groups == 1 && s.K <= 4 * vector_lanes<T>) {
         const Geometry g(input, output, window, false);
         const auto run = [&](auto vectors) {
-            pooled_weight_gradient<T, decltype(vectors)::value>(x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g,
-                                                                filter.n, pool);
+            pooled_weight_gradient<T, decltype(vectors)::value>(
+                x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g, filter.n, pool);
         };
         return with_constant<4>(divided_up(s.K, vector_lanes<T>), run);
     }

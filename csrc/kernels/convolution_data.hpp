@@ -14,8 +14,8 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// One axis of the gradient at every stride-th pixel, from `pixel` on, is itself a convolution: the taps that reach these
-// pixels lie `step` apart, from `first` on, and meet dout back to front.
+// One axis of the gradient at every stride-th pixel, from `pixel` on, is itself a convolution: the taps that reach
+// these pixels lie `step` apart, from `first` on, and meet dout back to front.
 struct BackwardAxis {
     Index first, step, taps, pixels;
     Axis window;

@@ -25,7 +25,8 @@ public:
           blocks_(groups * divided_up(s.FG, TC)), tiles_(divided_up(s.K, tile_rows)),
           work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
           by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
-          channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)), line_step_(g.most_lines(strips_.rows) * g.pitch),
+          channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)),
+          line_step_(g.most_lines(strips_.rows) * g.pitch),
           panel_size_(strips_.rows * g.output.w * TC), sums_size_((by_strip_ ? blocks_ : 1) * (s.K + 1) * TC),
           part_size_(rounded_up(panel_size_ + sums_size_ + channels_ * line_step_, 64 / Index(sizeof(T)))),
           scratch_(parts_ * part_size_), offsets_(g.taps), row_starts_(parts_ * strips_.rows) {
@@ -37,7 +38,8 @@ public:
             const Range strips = by_strip_ ? share(strips_.count, parts_, part) : Range{0, strips_.count};
             const Range units = by_strip_ ? Range{0, blocks_ * tiles_} : share(blocks_ * tiles_, parts_, part);
             for (Index unit = units.begin; unit < units.end;) {
-                const Index block = unit / tiles_, first = unit % tiles_, last = smaller(tiles_, first + units.end - unit);
+                const Index block = unit / tiles_, first = unit % tiles_;
+                const Index last = smaller(tiles_, first + units.end - unit);
                 const Range ks{first * tile_rows, smaller(s_.K, last * tile_rows)};
                 sum_block(part, block, ks, strips);
                 if (!by_strip_) finish(block, ks, sums(part, block), 1);
@@ -95,7 +97,8 @@ private:
             // as many taps at a time as there is room for their channels' lines
             const Index step = channels_ == s_.CG ? s_.K : larger((channels_ - 2) * g_.taps / tile_rows, 1) * tile_rows;
             for (Index k = ks.begin; k < ks.end; k += step)
-                multiply_taps({k, smaller(ks.end, k + step)}, strip, lanes, group_x, panel, lines, row_start, block_sums);
+                multiply_taps({k, smaller(ks.end, k + step)}, strip, lanes, group_x, panel, lines, row_start,
+                              block_sums);
         }
     }
 

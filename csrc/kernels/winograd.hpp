@@ -19,7 +19,8 @@ struct Placed;
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
     const auto fits = [](const Axis& axis) { return axis.filter == 3 && axis.stride == 1 && axis.dilation == 1; };
     const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
-    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 && g.input.n * tiles >= (packs_filters ? 16 : 32) &&
+    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 &&
+           g.input.n * tiles >= (packs_filters ? 16 : 32) &&
            winograd_points * tiles * 3 <= g.taps * g.output.h * g.output.w * 2;
 }
 
@@ -30,12 +31,14 @@ struct TileRun {
 
 // Writes one filter's tiles: sums (2x2, tiles) -> y
 template <class T>
-void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y, Index row_step) {
+void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y,
+                 Index row_step) {
     constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
     T rows[2][2 * tiles];
     for (Index i = 0; i < 2; ++i)
         for (Index v = 0; v < vectors; ++v) {
-            Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias, odd = load<L>(sums + (2 * i + 1) * tiles + v * L) + bias;
+            Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias;
+            Vector<T> odd = load<L>(sums + (2 * i + 1) * tiles + v * L) + bias;
             if (relu) even = even <= 0 ? Vector<T>{} : even, odd = odd <= 0 ? Vector<T>{} : odd;
             store_alternately(rows[i] + 2 * v * L, even, odd, typename Counting<int(L)>::Type());
         }
@@ -51,14 +54,16 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
     constexpr Index TC = tile_columns<T>, WC = winograd_columns<T>, TR = tile_rows, L = vector_lanes<T>;
     constexpr Index P = winograd_points, most_tiles = winograd_tiles<T>;
     const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
-    // The patches: windows of 4x4, two pixels apart. Patches side by side have their pixels (i, j) side by side in lines.
+    // The patches: windows of 4x4, two pixels apart. Patches side by side have pixels (i, j) side by side in lines.
     const Geometry patches(g.input, tiles, {{4, 2, 1, g.window.h.pad_before, g.window.h.pad_after},
                                              {4, 2, 1, g.window.w.pad_before, g.window.w.pad_after}}, false);
     const Index tile_count = g.input.n * tiles.h * tiles.w, strips = divided_up(tile_count, most_tiles);
     const Index most_rows = divided_up(most_tiles - 1, tiles.w) + 1;
-    const Index depth = divided_up(CG, divided_up(CG, winograd_channels)), steps = divided_up(depth, divided_up(depth, winograd_steps));
+    const Index depth = divided_up(CG, divided_up(CG, winograd_channels));
+    const Index steps = divided_up(depth, divided_up(depth, winograd_steps));
     const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
-    const Index filter_tiles = divided_up(FG, TR), block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
+    const Index filter_tiles = divided_up(FG, TR);
+    const Index block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
 
     const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
     const bool at_once = depth == CG;
@@ -111,7 +116,8 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                 for (Index c = 0; c < CG; c += depth) {
                     const Index channels = smaller(depth, CG - c);
                     for (Index i = 0; i < channels; ++i) {
-                        copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0, c + i == 0);
+                        copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0,
+                                   c + i == 0);
                         for (Index p = 0; p < P; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
                         transform_patches(pixels, vectors, channels, V + i * WC);
                     }
@@ -121,15 +127,20 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                         T* const tile_sums = sums + (at_once ? 0 : tile) * TR * 4 * most_tiles;
                         for (Index v = 0; v < vectors; v += winograd_vectors) {
                             const Index panel_vectors = smaller(winograd_vectors, vectors - v);
-                            const auto multiply = panel_vectors == winograd_vectors ? multiply_point<T, winograd_vectors> : multiply_point<T, 1>;
+                            const auto multiply = panel_vectors == winograd_vectors
+                                                      ? multiply_point<T, winograd_vectors>
+                                                      : multiply_point<T, 1>;
                             for (Index p = 0; p < P; ++p)
-                                multiply(tile_U + p * channels * TR, V + (v * L * P + p * WC) * channels, channels, steps, M + p * TR * WC);
+                                multiply(tile_U + p * channels * TR, V + (v * L * P + p * WC) * channels, channels,
+                                         steps, M + p * TR * WC);
                             for (Index r = 0; r < f_rows; ++r)
-                                transform_outputs(M + r * WC, panel_vectors, tile_sums + r * 4 * most_tiles + v * L, c > 0);
+                                transform_outputs(M + r * WC, panel_vectors,
+                                                  tile_sums + r * 4 * most_tiles + v * L, c > 0);
                         }
                         if (c + depth < CG) continue;
                         for (Index r = 0; r < f_rows; ++r)
-                            write_tiles(tile_sums + r * 4 * most_tiles, vectors, b ? b[group * FG + f + r] : T(0), relu, runs, run_count,
+                            write_tiles(tile_sums + r * 4 * most_tiles, vectors, b ? b[group * FG + f + r] : T(0),
+                                        relu, runs, run_count,
                                         y.data + (group * FG + f + r) * y.filter_step, y.row_step);
                     }
                 }
