@@ -14,7 +14,8 @@ namespace {
 // to[p] = b + sum over taps of w[tap] * from[offsets[tap] + p] for p in [begin, end), a number of vectors at a time
 // while that many fit. Answers where it stopped.
 template <int vectors, class T>
-inline Index filter_vectors(const T* from, const Index* offsets, const T* w, Index taps, T b, Index begin, Index end, T* to) {
+inline Index filter_vectors(const T* from, const Index* offsets, const T* w, Index taps, T b, Index begin, Index end,
+                            T* to) {
     using V = Vector<T>;
     for (; begin + vectors * vector_lanes<T> <= end; begin += vectors * vector_lanes<T>) {
         V sum[vectors];
@@ -40,7 +41,8 @@ void filter_run(const T* from, const Index* offsets, const T* w, Index taps, T b
 
 // Results of a depthwise convolution with the taps of each channel at w[channel * w_step + order[tap]].
 template <class T, class Output>
-void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, const Output& y, const Geometry& g) {
+void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, const Output& y,
+                     const Geometry& g) {
     constexpr Index L = vector_lanes<T>;
     const Index C = g.input.c, OW = g.output.w;
     const Strips<T> strips(g.input.n, g.output, 1, true);
@@ -125,10 +127,13 @@ void plane_weight_gradient(const T* x, const T* dout, T* dW, T* db, const Geomet
                                 const V gradient = *reinterpret_cast<const V*>(rows + row * row_size + v);
                                 const T* pixels = lines + row_start[row] + v;
                                 repeat<together>([&](auto i) {
-                                    sum[i.value] += gradient * *reinterpret_cast<const V*>(pixels + offsets[t + i.value]);
+                                    sum[i.value] += gradient * load<int(L)>(pixels + offsets[t + i.value]);
                                 });
                             }
-                        repeat<together>([&](auto i) { *reinterpret_cast<V*>(sums + (t + i.value) * L) += sum[i.value]; });
+                        repeat<together>([&](auto i) {
+                            T* const to = sums + (t + i.value) * L;
+                            store<int(L)>(to, load<int(L)>(to) + sum[i.value]);
+                        });
                     }
                 }
             for (Index t = 0; t < g.taps; ++t) dW[c * g.taps + t] = sum(sums + t * L, L);

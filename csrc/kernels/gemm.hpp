@@ -89,9 +89,12 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
 
 // C = A B, or C += A B, on one thread. `scratch` holds gemm_scratch<T> elements.
 template <class T>
-void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate, T* scratch) {
+void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate,
+          T* scratch) {
     constexpr Index TR = tile_rows, TC = tile_columns<T>, L = vector_lanes<T>;
-    if (M == 1 && b.column_step == 1 && N >= L && (N % (8 * L) == 0 || N % (8 * L) >= L)) return multiply_one_row(N, K, a, b, c, accumulate);
+    const Index last_columns = N % (8 * L);  // of a single row's last block
+    if (M == 1 && b.column_step == 1 && N >= L && (last_columns == 0 || last_columns >= L))
+        return multiply_one_row(N, K, a, b, c, accumulate);
     T* const a_panels = scratch;
     T* const b_panels = scratch + most_depth * gemm_rows;
     const bool pack_rows = a.column_step != 1;
@@ -114,10 +117,12 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
                     T* const row = c + (m + i) * ldc + j;
                     const Depth<T> direct{1, depth, &line, pack_rows ? TR : Index(1), b.row_step};
                     for (Index q = 0; q < in_place; q += TC)
-                        multiply(rows, smaller(TC, in_place - q), streams, direct, b.from(k, j + q).data, row + q, ldc, ends);
+                        multiply(rows, smaller(TC, in_place - q), streams, direct, b.from(k, j + q).data, row + q, ldc,
+                                 ends);
                     const Depth<T> packed{1, depth, &line, pack_rows ? TR : Index(1)};
                     for (Index q = in_place; q < width; q += TC)
-                        multiply(rows, smaller(TC, width - q), streams, packed, b_panels + (q - in_place) * depth, row + q, ldc, ends);
+                        multiply(rows, smaller(TC, width - q), streams, packed, b_panels + (q - in_place) * depth,
+                                 row + q, ldc, ends);
                 }
             }
         }

@@ -53,7 +53,8 @@ public:
     }
 
 private:
-    static constexpr Index sizes[4] = {vector_lanes<T>, larger(vector_lanes<T> / 2, 1), larger(vector_lanes<T> / 4, 1), 1};
+    static constexpr Index sizes[4] = {vector_lanes<T>, larger(vector_lanes<T> / 2, 1),
+                                       larger(vector_lanes<T> / 4, 1), 1};
 
     void add_within_panel(Index from, Index to, Index count) {
         Index done = 0;
@@ -79,9 +80,9 @@ private:
     Index panel_size_;
 };
 
-// A square of vector_lanes x vector_lanes numbers, of which `rows` rows are read: to[k * to_step + i] = from[i * from_step + k].
-// Each round riffles the first half of the rows with the second, as one riffles cards; after log2(lanes) rounds,
-// what was a row is a column.
+// to[k * to_step + i] = from[i * from_step + k] for a square of vector_lanes x vector_lanes numbers, of which `rows`
+// rows are read. Each round riffles the first half of the rows with the second, as one riffles cards; after
+// log2(lanes) rounds, what was a row is a column.
 template <class T, int... I>
 inline void transpose_square(const T* from, Index from_step, Index rows, T* to, Index to_step, Sequence<I...>) {
     constexpr int N = sizeof...(I);

@@ -26,10 +26,11 @@ struct Ends {
     bool relu;      // a NaN stays
 };
 
+// The steps of depth: where they lie in the streams of A and in B.
 template <class T>
 struct Depth {
     Index line_count, length;
-    const Index* lines;
+    const Index* lines;  // where each begins in a stream
     Index a_step;
     Index b_step = tile_columns<T>;
 };
@@ -121,7 +122,8 @@ void multiply(Index rows, Index columns, const T* const* a, Depth<T> depth, cons
     T tile[tile_rows * tile_columns<T>];
     if (ends.accumulate)
         for (Index i = 0; i < rows; ++i)
-            for (Index j = 0; j < tile_columns<T>; ++j) tile[i * tile_columns<T> + j] = j < columns ? c[i * ldc + j] : T(0);
+            for (Index j = 0; j < tile_columns<T>; ++j)
+                tile[i * tile_columns<T> + j] = j < columns ? c[i * ldc + j] : T(0);
     kernel(a, depth, b, tile, tile_columns<T>, ends);
     for (Index i = 0; i < rows; ++i)
         for (Index j = 0; j < columns; ++j) c[i * ldc + j] = tile[i * tile_columns<T> + j];

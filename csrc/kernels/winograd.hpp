@@ -82,8 +82,8 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
         const Weights<T> w = all_weights.of(group);
         parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
             for (Index c = 0; c < CG; c += depth)
-                transform_filters(w, first + tile * TR, smaller(TR, FG - first - tile * TR), {c, smaller(CG, c + depth)},
-                                  U.data() + (tile * CG + c) * P * TR);
+                transform_filters(w, first + tile * TR, smaller(TR, FG - first - tile * TR),
+                                  {c, smaller(CG, c + depth)}, U.data() + (tile * CG + c) * P * TR);
         });
         run_each(parts, [&](int part) {
             T* const V = scratch.data() + part * part_size;

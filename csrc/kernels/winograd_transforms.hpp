@@ -139,7 +139,9 @@ void multiply_point(const T* U, const T* V, Index channels, Index steps, T* M) {
         });
     }
     repeat<tile_rows>([&](auto i) {
-        repeat<vectors>([&](auto v) { store<L>(M + i.value * winograd_columns<T> + v.value * L, total[i.value][v.value]); });
+        repeat<vectors>([&](auto v) {
+            store<L>(M + i.value * winograd_columns<T> + v.value * L, total[i.value][v.value]);
+        });
     });
 }
 
