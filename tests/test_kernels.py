@@ -146,6 +146,19 @@ def test_filters_of_three_by_three(shape, name, pad, dtype, threads):
         pyconv.set_num_threads(before)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stride", [(1, 1), (1, 2), (2, 1), (3, 2)])
+@pytest.mark.parametrize("size", [(9, 1), (1, 9), (2, 2)])
+@pytest.mark.parametrize("name", ["conv2d", "conv2d_backward_data", "conv2d_backward_weight"])
+def test_images_narrower_than_their_stride(name, size, stride, dtype):
+    g = Geometry(
+        N=2, C=8, H=size[0], W=size[1], FN=5, filter=(min(size[0], 3), 1), stride=stride,
+        dilation=(1, 1), pad="valid", groups=1, pool=(1, 1), dtype=dtype, seed=1,
+        ceil_mode=False, count_include_pad=False,
+    )  # fmt: skip
+    assert_kernel_equals_its_twin(name, g)
+
+
 @pytest.mark.parametrize("at", [(0, 0), (4, 5), (5, 4), (7, 7), (17, 22)])
 def test_a_nan_reaches_the_outputs_that_see_it_and_no_others(at):
     x, W = np.ones((2, 48, 18, 23), np.float32), np.ones((48, 48, 3, 3), np.float32)

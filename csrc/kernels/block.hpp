@@ -150,7 +150,7 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
     Index tap_offset[256];  // of a tap of the pooling window, in col
     for (Index tap = 0; tap < pool.h * pool.w; ++tap) tap_offset[tap] = (tap / pool.w * OW + tap % pool.w) * KP;
     const Scratch<Index> offsets(g.taps);
-    for (Index t = 0; t < g.taps; ++t) offsets.data()[t] = g.tap_offset(t);
+    g.find_offsets(offsets.data());
 
     run_each(parts, [&](int part) {
         T* const part_dW = scratch.data() + part * part_size;

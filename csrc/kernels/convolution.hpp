@@ -57,9 +57,12 @@ struct Placed {
     static constexpr bool within_images = false;
     Index rows_step() const { return 1; }
 
+    // Whether an image's results lie one behind the other.
+    bool whole_rows(const Geometry& g) const { return column_step == 1 && row_step == g.output.w; }
+
     // Whether the results of a strip may be written as they come, and where to, for filter f.
     bool directly(const Geometry& g, const Strips<T>& strips) const {
-        return (strips.image_rows || g.input.n == 1) && column_step == 1 && row_step == g.output.w;
+        return (strips.image_rows || g.input.n == 1) && whole_rows(g);
     }
     T* at(const Geometry& g, Range strip, Index f) const {
         return data + strip.begin / g.output.h * image_step + f * filter_step + strip.begin % g.output.h * row_step;
@@ -77,12 +80,8 @@ struct Placed {
     void take_rows(const Geometry& g, Range strip, Index f, const T* from, Index row_size) const {
         const Index OH = g.output.h, OW = g.output.w;  // the strip lies within one image
         T* to = data + strip.begin / OH * image_step + f * filter_step + strip.begin % OH * row_step;
-        for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step) {
-            if (column_step == 1)
-                copy(to, from, OW);
-            else
-                for (Index i = 0; i < OW; ++i) to[i * column_step] = from[i];
-        }
+        for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step)
+            spread(to, column_step, from, OW);
     }
 
     // Takes a strip's results for filters fs, rows of `width` numbers.
@@ -91,13 +90,9 @@ struct Placed {
         for (Index f = fs.begin; f < fs.end; ++f, from += width)
             for (Index row = strip.begin; row < strip.end;) {
                 // rows that lie one behind the other go together
-                const Index rows = row_step == OW ? smaller(OH - row % OH, strip.end - row) : 1;
+                const Index rows = whole_rows(g) ? smaller(OH - row % OH, strip.end - row) : 1;
                 T* to = data + row / OH * image_step + f * filter_step + row % OH * row_step;
-                const T* row_from = from + (row - strip.begin) * OW;
-                if (column_step == 1)
-                    copy(to, row_from, rows * OW);
-                else
-                    for (Index i = 0; i < OW; ++i) to[i * column_step] = row_from[i];
+                spread(to, column_step, from + (row - strip.begin) * OW, rows * OW);
                 row += rows;
             }
     }

@@ -55,7 +55,7 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> tables(g.taps + parts * strips.rows);
     Index* const offsets = tables.data();
-    for (Index t = 0; t < g.taps; ++t) offsets[t] = g.tap_offset(t);
+    g.find_offsets(offsets);
     run_each(parts, [&](int part) {
         T* const lines = scratch.data() + part * part_size;
         T* const rows = lines + lines_size;

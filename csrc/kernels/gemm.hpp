@@ -66,7 +66,7 @@ void multiply_row(Index K, const T* a, Index a_step, const T* b, Index b_step, I
     repeat<vectors>([&](auto v) { sum[v.value] = Vector<T>{}; });
     for (Index k = 0; k < K; ++k, b += b_step)
         repeat<vectors>([&](auto v) { sum[v.value] += a[k * a_step] * load<int(L)>(b + at(v.value)); });
-    // The last vector first: where it overlaps, both hold the same sums.
+    // All are read before any is written: where the last two overlap, both then hold the same totals.
     Vector<T> total[vectors];
     repeat<vectors>([&](auto v) { total[v.value] = load<int(L)>(y + at(v.value)) + sum[v.value]; });
     repeat<vectors>([&](auto v) { store<int(L)>(y + at(v.value), total[v.value]); });

@@ -197,11 +197,7 @@ void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range cha
                 for (Index phase = 0; phase < g.phases; ++phase) {
                     const Phase p = phase_of(g, phase);
                     const T* from = lines + (line + i) * g.pitch + phase * g.phase_width + p.at;
-                    T* to = dx + ((n * g.input.c + c) * H + y + i) * W + p.x;
-                    if (stride == 1)
-                        copy(to, from, p.count);
-                    else
-                        for (Index j = 0; j < p.count; ++j) to[j * stride] = from[j];
+                    spread(dx + ((n * g.input.c + c) * H + y + i) * W + p.x, stride, from, p.count);
                 }
         });
 }

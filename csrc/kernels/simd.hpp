@@ -207,6 +207,13 @@ inline void copy(T* to, const T* from, Index count) {
     }
 }
 
+// to[i * step] = from[i]
+template <class T>
+inline void spread(T* to, Index step, const T* from, Index count) {
+    if (step == 1) return copy(to, from, count);
+    for (Index i = 0; i < count; ++i) to[i * step] = from[i];
+}
+
 // sum of a[0..count) in vector_lanes partial sums, added up in order
 template <class T>
 T sum(const T* a, Index count) {
