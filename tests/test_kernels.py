@@ -185,6 +185,24 @@ def test_rows_of_every_width(name, stride, pad, dtype):
             assert_twins_agree(name, arguments, shapes, dtype, size[0] * size[1])
 
 
+# Pooled where they are summed: rows of windows from one to more than a vector, filters of whole
+# tiles and less, strips of an image and whole ones.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pad", [((0, 0), (0, 0)), ((1, 2), (3, 0)), ((6, 7), (7, 6))])
+@pytest.mark.parametrize("step", [((1, 1), (1, 1)), ((2, 1), (1, 2)), ((1, 3), (3, 1))])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_blocks_of_every_size(groups, step, pad, dtype):
+    for size, channels, filters in [
+        ((41, 2), 1, 6), ((9, 11), 3, 7), ((13, 33), 2, 10), ((6, 71), 1, 3), ((60, 90), 12, 2)
+    ]:  # fmt: skip
+        g = Geometry(
+            N=2, C=groups * channels, H=size[0] + 3, W=size[1] + 4, filter=(2, 3), stride=step[0],
+            dilation=step[1], pad=pad, groups=groups, FN=groups * filters, pool=(2, 2),
+            dtype=dtype, seed=1, ceil_mode=False, count_include_pad=False,
+        )  # fmt: skip
+        assert_kernel_equals_its_twin("conv2d_block", g)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("step", [1, 2])
 def test_every_order_of_ties_nan_and_infinity_wins_alike_in_every_lane(step, dtype):

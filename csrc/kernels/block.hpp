@@ -5,12 +5,13 @@
 //   y, dout, argmax  (N, FN, PH, PW)   PH = OH / pool.h and PW = OW / pool.w, floored
 //
 // The pooling windows stand side by side. A pool of 1x1 is none: there is no argmax then. The convolution's output
-// (N, FN, OH, OW) never exists: a strip of it is pooled while it is in the cache. Of its gradient, a few images do.
+// (N, FN, OH, OW) never exists as a whole: with 2x2 windows a sum is pooled in the register it was made in
+// (pooled.hpp), with others a few images of it exist at a time, as they do of its gradient.
 #pragma once
 
 #include "convolution_data.hpp"
 #include "convolution_weight.hpp"
-#include "pooling.hpp"
+#include "pooled.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
@@ -18,50 +19,39 @@ namespace {
 // Windows of these sizes, as far apart as they are large.
 inline Window pooling_window(Extent pool) { return {{pool.h, pool.h, 1, 0, 0}, {pool.w, pool.w, 1, 0, 0}}; }
 
-// An output of convolve(): pools each strip.
-template <class T>
-struct Pooled {
-    T* y;
-    char* argmax;
-    int argmax_bytes;
-    Index filters;
-    Extent pool;
+constexpr Index most_convolved = 1 << 20;  // numbers of the convolution's output, or its gradient, at a time
 
-    static constexpr bool within_images = true;
-    Index rows_step() const { return pool.h; }
-    bool directly(const Geometry&, const Strips<T>&) const { return false; }
-    T* at(const Geometry&, Range, Index) const { return nullptr; }
-    static constexpr Index filter_step = 0;
-
-    void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
-        const Extent pooled{g.output.h / pool.h, g.output.w / pool.w};
-        const Planes planes{
-            {1, 1, strip.size(), g.output.w}, {strip.size() / pool.h, pooled.w}, pooling_window(pool), false};
-        const Index n = strip.begin / g.output.h, row = strip.begin % g.output.h / pool.h;
-        for (Index f = fs.begin; f < fs.end; ++f, from += width) {
-            const Index at = ((n * filters + f) * pooled.h + row) * pooled.w;
-            with_argmax_type(argmax_bytes, [&](auto zero) {
-                using Argmax = decltype(zero);
-                pool_plane(Maximum<T, Argmax>{y + at, reinterpret_cast<Argmax*>(argmax) + at}, planes, from);
-            });
-        }
-    }
-};
+// As many images as have that many numbers.
+inline Index images_at_a_time(Index images, Index convolved_size) {
+    return smaller(larger(most_convolved / convolved_size, 1), larger(images, 1));
+}
 
 template <class T>
 void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int argmax_bytes, Shape input, Shape filter,
                   Extent output, Window window, Index groups, Extent pool) {
     const Sizes s(filter, output, groups);
-    const Geometry g(input, output, window, true);
     if (pool.h == 1 && pool.w == 1) {
+        const Geometry g(input, output, window, true);
         convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, true);
         return;
     }
+    if (pools_in_registers<T>(output, pool))
+        return convolve_and_pool(x, W, b, y, static_cast<std::uint8_t*>(argmax), input, output, window, s, groups);
+    const Index convolved_size = filter.n * s.P, pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
+    const Index images = images_at_a_time(input.n, convolved_size), image_size = input.c * input.h * input.w;
     // Who does not go backward has no room for argmax. A second way of pooling without it would gain little.
-    const Index pooled = input.n * filter.n * (output.h / pool.h) * (output.w / pool.w);
-    const Scratch<char> unwanted(argmax ? 0 : pooled * argmax_bytes);
-    char* const winners = argmax ? static_cast<char*>(argmax) : unwanted.data();
-    convolve_forward(x, W, b, Pooled<T>{y, winners, argmax_bytes, filter.n, pool}, g, s, groups, true);
+    const Scratch<T> convolved(images * convolved_size);
+    const Scratch<char> unwanted(argmax ? 0 : images * pooled_size * argmax_bytes);
+    for (Index n = 0; n < input.n; n += images) {
+        const Shape some{smaller(images, input.n - n), input.c, input.h, input.w};
+        char* const winners = argmax ? static_cast<char*>(argmax) + n * pooled_size * argmax_bytes : unwanted.data();
+        const Geometry some_g(some, output, window, true);
+        convolve_forward(x + n * image_size, W, b, Placed<T>{convolved.data(), convolved_size, s.P, output.w, 1},
+                         some_g, s, groups, true);
+        max_pool2d(convolved.data(), y + n * pooled_size, winners, argmax_bytes,
+                   Shape{some.n, filter.n, output.h, output.w}, Extent{output.h / pool.h, output.w / pool.w},
+                   pooling_window(pool));
+    }
 }
 
 // The gradient of the convolution's output for a number of images: dout where ReLU let the maximum pass, at the
@@ -125,8 +115,6 @@ void im2col(const Geometry& g, const T* lines, Index line_step, const Index* off
     else
         im2col_rows<int(L)>(g, lines, line_step, offsets, rows, col, KP);
 }
-
-constexpr Index most_gradient = 1 << 20;  // numbers of the convolution's gradient that exist at a time
 
 // What a pooled block gives back to its weights, where no dx is asked for and one row of the column matrix is a few
 // vectors. Of a pooling window one pixel has a gradient, so dW is a sum of rows of col, one per pooled number:
@@ -212,9 +200,8 @@ void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, co
         };
         return with_constant<4>(divided_up(s.K, vector_lanes<T>), run);
     }
-    // As many images at a time as a gradient of a few megabytes holds.
     const Index convolved_size = filter.n * s.P, weights = filter.n * s.K;
-    const Index images = smaller(larger(most_gradient / convolved_size, 1), larger(input.n, 1));
+    const Index images = images_at_a_time(input.n, convolved_size);
     const Scratch<T> scratch(images * convolved_size + weights + filter.n);
     T* const convolved = scratch.data();
     T* const some_dW = convolved + images * convolved_size;

@@ -137,13 +137,24 @@ inline Phase phase_of(const Geometry& g, Index phase) {
     return {at, x, larger(count, 0)};
 }
 
-// to[i] = from[i * stride]; Stride is the stride where it is 2, else 0
-template <int Stride, class T>
+// to[i] = from[2 * i], by the widest vectors that fit; the last may overlap the one before.
+template <class T, int N = int(vector_lanes<T>)>
+inline void copy_even(T* to, const T* from, Index count) {
+    if constexpr (N > 1) {
+        if (count < N) return copy_even<T, N / 2>(to, from, count);
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load_every<N, 2>(from + 2 * i, 2));
+        store<N>(to + count - N, load_every<N, 2>(from + 2 * (count - N), 2));
+    } else if (count > 0) {
+        *to = *from;
+    }
+}
+
+// to[i] = from[i * stride]
+template <class T>
 inline void copy_every(T* to, const T* from, Index stride, Index count) {
-    constexpr int L = int(vector_lanes<T>);
-    Index i = 0;
-    for (; i + L <= count; i += L) store<L>(to + i, load_every<L, Stride>(from + i * stride, stride));
-    for (; i < count; ++i) to[i] = from[i * stride];
+    if (stride == 1) return copy(to, from, count);
+    if (stride == 2) return copy_even(to, from, count);
+    for (Index i = 0; i < count; ++i) to[i] = from[i * stride];
 }
 
 // One phase of consecutive lines, `zeros` around it, from consecutive rows of the input.
@@ -152,12 +163,7 @@ void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase ph
                bool zeros) {
     const Index behind = phase.at + phase.count;
     for (; rows > 0; --rows, from += row_step, to += pitch) {
-        if (stride == 1)
-            copy(to + phase.at, from, phase.count);
-        else if (stride == 2)
-            copy_every<2>(to + phase.at, from, 2, phase.count);
-        else
-            copy_every<0>(to + phase.at, from, stride, phase.count);
+        copy_every(to + phase.at, from, stride, phase.count);
         if (!zeros) continue;
         fill(to, phase.at, T(0));
         fill(to + behind, width - behind, T(0));

@@ -35,17 +35,22 @@ struct Depth {
     Index b_step = tile_columns<T>;
 };
 
-template <class T, int rows, int vectors>
-void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+// Vectors of B side by side, the steps of depth `step` elements apart.
+template <class T>
+struct Panel {
+    const T* b;
+    Index step;
+
+    Vector<T> vector(int v) const { return reinterpret_cast<const Vector<T>*>(b)[v]; }
+    void next() { b += step; }
+};
+
+// sum[i][v] = the products of row i of A with vector v of B, summed over the depth
+template <int rows, int vectors, class T, class B>
+__attribute__((always_inline)) inline void sum_products(const T* const* a, const Depth<T>& depth, B b,
+                                                        Vector<T> (&sum)[rows][vectors]) {
     using V = Vector<T>;
-    V sum[rows][vectors];
-    T* to = c;
-    repeat<rows>([&](auto i) {
-        repeat<vectors>([&](auto v) { sum[i.value][v.value] = V{}; });
-        // C's cache lines arrive while the sums are made.
-        repeat<vectors>([&](auto v) { __builtin_prefetch(to + v.value * vector_lanes<T>, 1); });
-        to += ldc;
-    });
+    repeat<rows>([&](auto i) { repeat<vectors>([&](auto v) { sum[i.value][v.value] = V{}; }); });
     // Every `run` products a sum joins the total so far: several short sums have fewer roundings than a long one.
     constexpr Index run = 96;
     V totals[rows * vectors];
@@ -57,9 +62,9 @@ void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ld
         for (Index x = 0, at = 0; x < depth.length;) {
             const Index end = smaller(depth.length, x + left);
             left -= end - x;
-            for (; x < end; ++x, at += depth.a_step, b += depth.b_step) {
+            for (; x < end; ++x, at += depth.a_step, b.next()) {
                 V row[vectors];
-                repeat<vectors>([&](auto v) { row[v.value] = reinterpret_cast<const V*>(b)[v.value]; });
+                repeat<vectors>([&](auto v) { row[v.value] = b.vector(v.value); });
                 repeat<rows>([&](auto i) {
                     const T number = stream[i.value][at];
                     repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
@@ -81,6 +86,16 @@ void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ld
         repeat<rows>([&](auto i) {
             repeat<vectors>([&](auto v) { sum[i.value][v.value] += totals[i.value * vectors + v.value]; });
         });
+}
+
+template <class T, int rows, int vectors>
+void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+    using V = Vector<T>;
+    // C's cache lines arrive while the sums are made.
+    for (Index i = 0; i < rows; ++i)
+        repeat<vectors>([&](auto v) { __builtin_prefetch(c + i * ldc + v.value * vector_lanes<T>, 1); });
+    V sum[rows][vectors];
+    sum_products(a, depth, Panel<T>{b, depth.b_step}, sum);
     repeat<rows>([&](auto i) {
         repeat<vectors>([&](auto v) {
             V& total = sum[i.value][v.value];

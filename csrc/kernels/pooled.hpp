@@ -1,0 +1,161 @@
+// Convolution, bias, ReLU and 2x2 max-pooling without leaving the registers.
+//
+//   x          (N, C, H, W)       C = groups * CG
+//   W          (FN, CG, FH, FW)   FN = groups * FG;  K = CG*FH*FW
+//   y, argmax  (N, FN, PH, PW)    PH = OH / 2, PW = OW / 2, floored
+//
+// A tile of the product has pooling windows for columns: its four vectors are the four pixels of a vector's windows,
+// so that the largest of four sums is taken where the sums were made. For that the input rows under a strip of
+// windows are copied once for every tap's distance from the left edge of its window,
+//
+//   columns (channel, shift, phase, line, px)   x[channel][stride * line + phase][stride * px + shift]
+//
+// with the strides of the windows, twice those of the convolution. What one tap sends to one pixel of all windows is
+// then one run in memory, and a table says where it begins. That is im2col along x alone.
+#pragma once
+
+#include "convolution.hpp"
+#include "pooling.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+constexpr Index most_columns = 1 << 16;  // numbers of the copied columns that a strip should have
+
+// Filters of a tile of four vectors.
+constexpr int pooled_rows = int(tile_rows * tile_vectors / 4);
+
+template <class T>
+struct PooledGeometry {
+    Shape input;
+    Window window;  // of the convolution
+    Extent output;  // pooled
+    Index strips, rows;  // of an image; pooled rows of the highest strip
+    Extent stride;
+    Index shifts, phases, lines;
+
+    PooledGeometry(Shape input_, Extent convolved, const Window& window_, Index CG)
+        : input(input_), window(window_), output{convolved.h / 2, convolved.w / 2},
+          stride{2 * window.h.stride, 2 * window.w.stride},
+          shifts(reach(window.w) + window.w.stride), phases(smaller(reach(window.h) + window.h.stride, stride.h)) {
+        const Index row = CG * shifts * phases * output.w;
+        const Index fitting = larger(most_columns / row, divided_up(vector_lanes<T>, output.w));
+        strips = output.h / smaller(fitting, output.h);
+        rows = divided_up(output.h, strips);
+        lines = rows + (reach(window.h) + window.h.stride - 1) / stride.h;
+    }
+
+    Index shift_size() const { return phases * lines * output.w; }
+    Index channel_size() const { return shifts * shift_size(); }
+
+    // Where tap (fy, fx) of pixel (wy, wx) of a strip's windows begins in a channel's columns.
+    Index offset(Index fy, Index fx, Index wy, Index wx) const {
+        const Index y = wy * window.h.stride + fy * window.h.dilation;
+        const Index shift = wx * window.w.stride + fx * window.w.dilation;
+        return shift * shift_size() + (y % stride.h * lines + y / stride.h) * output.w;
+    }
+
+    // Copies the columns of CG channels under pooled rows [strip.begin, strip.end) of an image.
+    void copy_columns(const T* x, Index CG, Range strip, T* to) const {
+        const Index H = input.h, W = input.w;
+        const Index top = strip.begin * stride.h - window.h.pad_before;
+        for (Index c = 0; c < CG; ++c, x += H * W)
+            for (Index shift = 0; shift < shifts; ++shift) {
+                const Index left = shift - window.w.pad_before;
+                const Index first = left < 0 ? smaller(divided_up(-left, stride.w), output.w) : 0;
+                const Index last = left >= W ? first : larger(first, smaller(divided_up(W - left, stride.w), output.w));
+                for (Index phase = 0; phase < phases; ++phase)
+                    for (Index line = 0; line < lines; ++line, to += output.w) {
+                        const Index y = top + line * stride.h + phase;
+                        const bool inside = y >= 0 && y < H;
+                        const Index begin = inside ? first : output.w, end = inside ? last : output.w;
+                        fill(to, begin, T(0));
+                        if (begin < end) copy_every(to + begin, x + y * W + left + begin * stride.w, stride.w, end - begin);
+                        fill(to + end, output.w - end, T(0));
+                    }
+            }
+    }
+};
+
+// The four vectors of a step of depth, each from where the table says.
+template <class T>
+struct Taps4 {
+    const T* from;
+    const Index* offsets;
+
+    Vector<T> vector(int v) const { return load<int(vector_lanes<T>)>(from + offsets[v]); }
+    void next() { offsets += 4; }
+};
+
+// One tile: `rows` filters at the windows of a vector. Only the first `count` are wanted.
+template <int rows, class T>
+void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias, Index count,
+               Maximum<T, std::uint8_t> out, Index filter_step) {
+    constexpr int L = int(vector_lanes<T>);
+    const Index no_line = 0;
+    Vector<T> sum[rows][4];
+    sum_products(weights, Depth<T>{1, K, &no_line, 1}, columns, sum);
+    repeat<rows>([&](auto i) {
+        if (i.value >= count) return;
+        const T b = bias ? bias[i.value] : T(0);
+        auto state = out.template start<L>(0);
+        repeat<4>([&](auto v) { out.template take<L>(state, sum[i.value][v.value] + b, v.value); });
+        // ReLU after the maximum: of windows that have nothing above 0, the first pixel wins as it would before.
+        const auto none = state.best <= 0;
+        state.best = none ? Vector<T>{} : state.best;
+        state.best_tap = none ? WholeLanes<T, L>{} : state.best_tap;
+        store<L>(out.y + i.value * filter_step, state.best);
+        if (out.argmax) store_bytes<T, L>(out.argmax + i.value * filter_step, state.best_tap);
+    });
+}
+
+// Whether the strips of an image are long enough for whole vectors of windows.
+template <class T>
+bool pools_in_registers(Extent convolved, Extent pool) {
+    return pool.h == 2 && pool.w == 2 && (convolved.h / 2) * (convolved.w / 2) >= vector_lanes<T>;
+}
+
+template <class T>
+void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* argmax, Shape input, Extent convolved,
+                       const Window& window, const Sizes& s, Index groups) {
+    constexpr Index L = vector_lanes<T>, TR = pooled_rows;
+    const PooledGeometry<T> g(input, convolved, window, s.CG);
+    const Index tiles = divided_up(s.FG, TR), P = g.output.h * g.output.w, units = input.n * g.strips * groups * tiles;
+    const int parts = threads_for(units, double(input.n * groups) * double(s.FG * s.K) * double(s.P));
+    const Index part_size = rounded_up(s.CG * g.channel_size() + L, 64 / Index(sizeof(T)));
+    const Scratch<T> scratch(parts * part_size);
+    const Scratch<Index> offsets(4 * s.K);
+    for (Index k = 0; k < s.K; ++k) {
+        const Index c = k / g.window.w.filter / g.window.h.filter, fy = k / g.window.w.filter % g.window.h.filter;
+        for (Index v = 0; v < 4; ++v)
+            offsets.data()[4 * k + v] =
+                c * g.channel_size() + g.offset(fy, k % g.window.w.filter, v / 2, v % 2);
+    }
+    run_each(parts, [&](int part) {
+        T* const columns = scratch.data() + part * part_size;
+        const Range mine = share(units, parts, part);
+        for (Index unit = mine.begin; unit < mine.end;) {
+            // the filters of one strip and group that are this part's
+            const Index group = unit / tiles % groups, at = unit / tiles / groups, n = at / g.strips;
+            const Range strip = share(g.output.h, int(g.strips), int(at % g.strips));
+            const Range mine_here{unit % tiles, smaller(tiles, unit % tiles + mine.end - unit)};
+            unit += mine_here.size();
+            g.copy_columns(x + (n * groups + group) * s.CG * input.h * input.w, s.CG, strip, columns);
+            const Index windows = strip.size() * g.output.w;
+            for (Index tile = mine_here.begin; tile < mine_here.end; ++tile) {
+                const Index f = group * s.FG + tile * TR, count = smaller(TR, s.FG - tile * TR);
+                const T* rows[TR];
+                for (Index i = 0; i < TR; ++i) rows[i] = W + (f + smaller(i, count - 1)) * s.K;
+                const Index to = (n * groups * s.FG + f) * P + strip.begin * g.output.w;
+                for (Index next = 0; next < windows; next += L) {
+                    const Index p = smaller(next, windows - L);  // the last vector may overlap the one before
+                    pool_tile<TR>(rows, s.K, Taps4<T>{columns + p, offsets.data()}, b ? b + f : nullptr, count,
+                                  Maximum<T, std::uint8_t>{y + to + p, argmax ? argmax + to + p : nullptr}, P);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
