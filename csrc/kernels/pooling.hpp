@@ -1,13 +1,13 @@
-// Max and average pooling.
+// Max and average pooling, forward.
 //
-//   x, dx            (N, C, H, W)
-//   y, dout, argmax  (N, C, OH, OW)   argmax: fy*pool_w + fx of the winning tap, in the smallest unsigned type
+//   x          (N, C, H, W)
+//   y, argmax  (N, C, OH, OW)   argmax: fy*pool_w + fx of the winning tap, in the smallest unsigned type
 //
 // Padding never wins a maximum. The first maximum wins a tie; the first NaN wins over every number. A window
 // that holds padding alone gives -inf and argmax 0, a tap on padding, so that it passes no gradient.
 //
-// Forward, a vector of neighbouring windows of one output row goes over its taps together, one window to a lane.
-// Where windows reach into the padding, they go one at a time over the taps that are inside.
+// A vector of neighbouring windows of one output row goes over its taps together, one window to a lane. Where windows
+// reach into the padding, they go one at a time over the taps that are inside.
 #pragma once
 
 #include "../parallel.hpp"
@@ -63,6 +63,12 @@ struct Maximum {
         return {broadcast<N>(T(-__builtin_inf())), broadcast<N>(Tap(first_tap))};
     }
 
+    // What start(0) and take(value, 0) come to.
+    template <int N>
+    State<N> start_with(Lanes<T, N> value) const {
+        return {value, broadcast<N>(Tap(0))};
+    }
+
     template <int N>
     void take(State<N>& state, Lanes<T, N> value, Index tap) const {
         // Not "value > best": a NaN must win, and the first one stay.
@@ -109,6 +115,11 @@ struct Average {
     }
 
     template <int N>
+    State<N> start_with(Lanes<T, N> value) const {
+        return {value};
+    }
+
+    template <int N>
     void take(State<N>& state, Lanes<T, N> value, Index) const {
         state.sum += value;
     }
@@ -132,12 +143,22 @@ struct Planes {
     double work() const { return double(windows()) * double(window.h.filter * window.w.filter); }
 };
 
+// Do windows 2 wide and 2 high, 2 apart, lie side by side on the image?
+inline bool tiled_by_2x2(const Planes& planes) {
+    const auto pairs = [](const Axis& axis, Index input, Index output) {
+        return axis.filter == 2 && axis.stride == 2 && axis.dilation == 1 && axis.pad_before == 0 &&
+               2 * output <= input;
+    };
+    return pairs(planes.window.h, planes.input.h, planes.output.h) &&
+           pairs(planes.window.w, planes.input.w, planes.output.w);
+}
+
 // Pools the N windows whose first begins at (row, column) of the plane and is output `at`.
-// Stride and Width are those of the windows where the compiler knows them, else 0.
-template <int N, int Stride, int Width, class T, class Pooling>
+// Stride is the windows' where it is 1 or 2, else 0.
+template <int N, int Stride, class T, class Pooling>
 inline void pool_windows(const Pooling& pooling, const T* plane, Index W, const Window& window, Index at, Index row,
                          Index column, Taps taps_h, Taps taps_w, Index count) {
-    const Index FW = Width > 0 ? Width : window.w.filter, dilation = Width > 0 ? 1 : window.w.dilation;
+    const Index FW = window.w.filter, dilation = window.w.dilation;
     const bool any = taps_h.begin < taps_h.end && taps_w.begin < taps_w.end;
     auto state = pooling.template start<N>(any ? taps_h.begin * FW + taps_w.begin : 0);
     for (Index fy = taps_h.begin; fy < taps_h.end; ++fy) {
@@ -158,15 +179,15 @@ void pool_border(const Pooling& pooling, const Planes& planes, const T* plane, I
     const Index W = planes.input.w;
     for (Index ox = begin; ox < end; ++ox) {
         const Index columns = averaged_taps(window.w, ox, W, planes.count_include_pad);
-        pool_windows<1, 1, 0>(pooling, plane, W, window, oy * planes.output.w + ox, source(window.h, oy, 0),
+        pool_windows<1, 1>(pooling, plane, W, window, oy * planes.output.w + ox, source(window.h, oy, 0),
                               source(window.w, ox, 0), taps_h, taps_inside(window.w, ox, W), rows * columns);
     }
 }
 
-template <int N, int Stride, int Width, class T, class Pooling>
+template <int N, int Stride, class T, class Pooling>
 void pool_rows(const Pooling pooling, const Planes& planes, const T* plane) {
     const Window window = planes.window;  // a copy: the compiler sees that no store below changes it
-    const Index W = planes.input.w, OW = planes.output.w, FW = Width > 0 ? Width : window.w.filter;
+    const Index W = planes.input.w, OW = planes.output.w, FW = window.w.filter;
     const Interior inside = interior(window.w, W, OW);
     for (Index oy = 0; oy < planes.output.h; ++oy) {
         const Taps taps_h = taps_inside(window.h, oy, planes.input.h);
@@ -175,28 +196,75 @@ void pool_rows(const Pooling pooling, const Planes& planes, const T* plane) {
         for (Index next = inside.begin; next < inside.end; next += N) {
             // The last vector overlaps the one before it and gives the same results there once more.
             const Index ox = next + N <= inside.end ? next : inside.end - N;
-            pool_windows<N, Stride, Width>(pooling, plane, W, window, oy * OW + ox, source(window.h, oy, 0),
+            pool_windows<N, Stride>(pooling, plane, W, window, oy * OW + ox, source(window.h, oy, 0),
                                            source(window.w, ox, 0), taps_h, Taps{0, FW}, rows * FW);
         }
         if (inside.end < OW) pool_border(pooling, planes, plane, oy, inside.end, OW, taps_h, rows);
     }
 }
 
+// Calls body(lanes, begin, end) for the output rows of a plane of 2x2 tiles, in order. Where a row has fewer windows
+// than the widest vector, that vector runs on into the rows behind, which overwrite later what is wrong there. The
+// last rows, with too little behind them, take a narrower one.
+template <class T, class Body>
+void for_tile_rows(const Planes& planes, const Body& body) {
+    constexpr int L = int(vector_lanes<T>);
+    const Index W = planes.input.w, OW = planes.output.w, OH = planes.output.h;
+    Index rows = 0;
+    if constexpr (L >= 4) {
+        if (OW >= L) return body(Constant<L>(), 0, OH);
+        while (rows * OW + L <= OH * OW && (2 * rows + 1) * W + 2 * L <= planes.input.h * W) ++rows;
+        if (rows > 0) body(Constant<L>(), 0, rows);
+    }
+    with_lanes<T, int(smaller(L, 4))>(OW, [&](auto lanes) { body(lanes, rows, OH); });
+}
+
+// Pools output rows [begin, end) of a plane of 2x2 tiles, in vectors of N windows.
+template <int N, class T, class Pooling>
+__attribute__((noinline)) void pool_tiles(const Pooling pooling, const Planes& planes, const T* plane, Index begin,
+                                          Index end) {
+    const Index W = planes.input.w, OW = planes.output.w;
+    for (Index oy = begin; oy < end; ++oy) {
+        const T *const upper = plane + 2 * oy * W, *const lower = upper + W;
+        for (Index next = 0; next < OW; next += N) {
+            const Index ox = next + N <= OW || OW < N ? next : OW - N;  // the last one may overlap
+            const auto top = load_pairs<N>(upper + 2 * ox), bottom = load_pairs<N>(lower + 2 * ox);
+            auto state = pooling.template start_with<N>(top.even);
+            pooling.template take<N>(state, top.odd, 1);
+            pooling.template take<N>(state, bottom.even, 2);
+            pooling.template take<N>(state, bottom.odd, 3);
+            pooling.finish(state, oy * OW + ox, 4);
+        }
+    }
+}
+
+template <class T, class Pooling>
+void pool_tiles(const Pooling& pooling, const Planes& planes, const T* plane) {
+    for_tile_rows<T>(planes, [&](auto lanes, Index begin, Index end) {
+        pool_tiles<decltype(lanes)::value>(pooling, planes, plane, begin, end);
+    });
+}
+
 template <class T, class Pooling>
 void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
     const Axis& w = planes.window.w;
     const Interior inside = interior(w, planes.input.w, planes.output.w);
-    with_lanes<T, Pooling::in_vectors ? int(vector_lanes<T>) : 1>(inside.end - inside.begin, [&](auto lanes) {
+    if constexpr (Pooling::in_vectors)
+        if (tiled_by_2x2(planes)) return pool_tiles(pooling, planes, plane);
+    const auto pool_in = [&](auto lanes) {
         constexpr int N = decltype(lanes)::value;
         if (N == 1 || w.stride == 1)
-            pool_rows<N, 1, 0>(pooling, planes, plane);
-        else if (w.stride == 2 && w.filter == 2 && w.dilation == 1)
-            pool_rows<N, 2, 2>(pooling, planes, plane);
+            pool_rows<N, 1>(pooling, planes, plane);
         else if (w.stride == 2)
-            pool_rows<N, 2, 0>(pooling, planes, plane);
+            pool_rows<N, 2>(pooling, planes, plane);
         else
-            pool_rows<N, 0, 0>(pooling, planes, plane);
-    });
+            pool_rows<int(smaller(N, 4)), 0>(pooling, planes, plane);  // longer vectors gain nothing: a load per lane
+    };
+    constexpr int L = Pooling::in_vectors ? int(vector_lanes<T>) : 1;
+    const Index together = inside.end - inside.begin;
+    if constexpr (L > 4)
+        if (together >= L) return pool_in(Constant<L>());
+    with_lanes<T, int(smaller(L, 4))>(together, pool_in);
 }
 
 template <class T>
@@ -217,122 +285,6 @@ void avg_pool2d(const T* x, T* y, Shape input, Extent output, Window window, boo
     const Planes planes{input, output, window, count_include_pad};
     parallel_for(planes.count(), planes.work(), [&](Index item) {
         pool_plane(Average<T>{y + item * planes.windows()}, planes, x + item * planes.pixels());
-    });
-}
-
-// Do windows 2 wide and 2 high, 2 apart, lie side by side on the image?
-inline bool tiled_by_2x2(const Planes& planes) {
-    const auto pairs = [](const Axis& axis, Index input, Index output) {
-        return axis.filter == 2 && axis.stride == 2 && axis.dilation == 1 && axis.pad_before == 0 &&
-               2 * output <= input;
-    };
-    return pairs(planes.window.h, planes.input.h, planes.output.h) &&
-           pairs(planes.window.w, planes.input.w, planes.output.w);
-}
-
-// The gradient of one plane of 2x2 tiles: every pixel is written once.
-template <int N, class T>
-void max_pool_tiles_backward(const T* dout, const std::uint8_t* argmax, T* plane, Shape input, Extent output) {
-    for (Index oy = 0; oy < output.h; ++oy, dout += output.w, argmax += output.w) {
-        T *const upper = plane + 2 * oy * input.w, *const lower = upper + input.w;
-        for (Index next = 0; next < output.w; next += N) {
-            const Index ox = next + N <= output.w ? next : output.w - N;  // the last one may overlap
-            const Lanes<T, N> gradient = load<N>(dout + ox), zero{};
-            const WholeLanes<T, N> winner = load_whole<T, N>(argmax + ox);
-            const auto share = [&](int tap) { return winner == tap ? gradient : zero; };
-            store_alternately(upper + 2 * ox, share(0), share(1), typename Counting<N>::Type());
-            store_alternately(lower + 2 * ox, share(2), share(3), typename Counting<N>::Type());
-        }
-        if (input.w > 2 * output.w) upper[input.w - 1] = lower[input.w - 1] = 0;
-    }
-    fill(plane + 2 * output.h * input.w, (input.h - 2 * output.h) * input.w, T(0));
-}
-
-// Where a tap lies from the upper left corner of its window.
-struct TapOffset {
-    Index y, x;
-};
-
-inline TapOffset tap_offset(const Window& window, Index tap) {
-    return {tap / window.w.filter * window.h.dilation, tap % window.w.filter * window.w.dilation};
-}
-
-// Each gradient of a plane is added to the pixel that won. Divisions are slow: a table answers for the taps of all
-// but the largest windows.
-template <class T, class Argmax>
-void scatter_plane(const T* dout, const Argmax* argmax, T* plane, const Planes& planes,
-                   const TapOffset (&table)[256]) {
-    const Window window = planes.window;
-    const Shape input = planes.input;
-    const Extent output = planes.output;
-    const Index taps = window.h.filter * window.w.filter;
-    fill(plane, input.h * input.w, T(0));
-    for (Index oy = 0; oy < output.h; ++oy) {
-        const Index top = source(window.h, oy, 0);
-        for (Index ox = 0, left = source(window.w, 0, 0); ox < output.w; ++ox, left += window.w.stride) {
-            const Index tap = Index(*argmax++);
-            const T gradient = *dout++;
-            if (tap < 0 || tap >= taps) continue;
-            const TapOffset offset = tap < 256 ? table[tap] : tap_offset(window, tap);
-            const Index y = top + offset.y, x = left + offset.x;
-            if (y >= 0 && y < input.h && x >= 0 && x < input.w) plane[y * input.w + x] += gradient;
-        }
-    }
-}
-
-template <class T>
-void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T* dx, Shape input, Extent output,
-                         Window window) {
-    const Planes planes{input, output, window, false};
-    const Index pixels = planes.pixels(), windows = planes.windows();
-    const double work = double(pixels + windows);
-    if (tiled_by_2x2(planes)) {
-        const std::uint8_t* const winner = static_cast<const std::uint8_t*>(argmax);
-        return parallel_for(planes.count(), work, [&](Index item) {
-            with_lanes<T>(output.w, [&](auto lanes) {
-                max_pool_tiles_backward<decltype(lanes)::value>(dout + item * windows, winner + item * windows,
-                                                                dx + item * pixels, input, output);
-            });
-        });
-    }
-    TapOffset table[256];
-    for (Index tap = 0; tap < 256 && tap < window.h.filter * window.w.filter; ++tap)
-        table[tap] = tap_offset(window, tap);
-    with_argmax_type(argmax_bytes, [&](auto zero) {
-        const auto* const winner = static_cast<const decltype(zero)*>(argmax);
-        parallel_for(planes.count(), work, [&](Index item) {
-            scatter_plane(dout + item * windows, winner + item * windows, dx + item * pixels, planes, table);
-        });
-    });
-}
-
-// Gradients of one output row, each divided by its window's count, are first summed up along the row (spread, as
-// wide as the image), then added to every image row that the windows meet.
-template <class T>
-void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Window window, bool count_include_pad) {
-    const Planes planes{input, output, window, count_include_pad};
-    const int parts = threads_for(planes.count(), double(planes.count()) * planes.work());
-    const Scratch<T> scratch(parts * input.w);
-    parallel_ranges(planes.count(), parts, [&](Index begin, Index end, int part) {
-        T* const spread = scratch.data() + part * input.w;
-        fill(dx + begin * planes.pixels(), (end - begin) * planes.pixels(), T(0));
-        const T* gradient = dout + begin * planes.windows();
-        for (Index i = begin * output.h; i < end * output.h; ++i) {
-            const Index item = i / output.h, oy = i % output.h;
-            const Index rows = averaged_taps(window.h, oy, input.h, count_include_pad);
-            fill(spread, input.w, T(0));
-            for (Index ox = 0; ox < output.w; ++ox) {
-                const Index count = rows * averaged_taps(window.w, ox, input.w, count_include_pad);
-                const T share = *gradient++ / T(count > 0 ? count : 1);
-                const Taps taps = taps_inside(window.w, ox, input.w);
-                for (Index fx = taps.begin; fx < taps.end; ++fx) spread[source(window.w, ox, fx)] += share;
-            }
-            const Taps taps = taps_inside(window.h, oy, input.h);
-            for (Index fy = taps.begin; fy < taps.end; ++fy) {
-                T* const row = dx + (item * input.h + source(window.h, oy, fy)) * input.w;
-                for (Index x = 0; x < input.w; ++x) row[x] += spread[x];
-            }
-        }
     });
 }
 

@@ -120,6 +120,28 @@ inline Lanes<T, sizeof...(I)> load_even(const T* from, Sequence<I...>) {
     return __builtin_shufflevector(low, high, (2 * I < N ? 2 * I : 2 * I + 1)...);
 }
 
+// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1]
+template <class T, int N>
+struct Pairs {
+    Lanes<T, N> even, odd;
+};
+
+template <class T, int... I>
+inline Pairs<T, sizeof...(I)> load_pairs(const T* from, Sequence<I...>) {
+    constexpr int N = sizeof...(I);
+    if constexpr (N == 1) {
+        return {from[0], from[1]};
+    } else {
+        const Lanes<T, N> low = load<N>(from), high = load<N>(from + N);
+        return {__builtin_shufflevector(low, high, (2 * I)...), __builtin_shufflevector(low, high, (2 * I + 1)...)};
+    }
+}
+
+template <int N, class T>
+inline Pairs<T, N> load_pairs(const T* from) {
+    return load_pairs(from, typename Counting<N>::Type());
+}
+
 // from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1 or 2, else 0.
 template <int N, int Stride, class T>
 inline Lanes<T, N> load_every(const T* from, Index stride) {

@@ -8,7 +8,7 @@
 #include "convolution_data.hpp"
 #include "convolution_weight.hpp"
 #include "peak.hpp"
-#include "pooling.hpp"
+#include "pooling_backward.hpp"
 #include "update.hpp"
 
 #define PYCONV_STRING_(text) #text

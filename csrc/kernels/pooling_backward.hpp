@@ -1,0 +1,319 @@
+// Max and average pooling, backward.
+//
+//   dx            (N, C, H, W)
+//   dout, argmax  (N, C, OH, OW)   argmax: fy*pool_w + fx of the winning tap, in the smallest unsigned type
+//
+// A pixel's gradient is the sum of what the windows over it give back. It is gathered, for a vector of neighbouring
+// pixels at a time, so that dx, large and often fresh memory, is written once and in order. Where that would be many
+// more taps to ask than there are windows, each window's gradient is added to the pixel that won.
+#pragma once
+
+#include "pooling.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+// What the N windows from `at` on give to the pixels under their tap `tap`.
+template <class T>
+struct MaximumGradient {
+    const T* dout;
+    const std::uint8_t* argmax;
+
+    template <int N>
+    Lanes<T, N> share(Index at, Index tap) const {
+        const Lanes<T, N> gradient = load<N>(dout + at), zero{};
+        return load_whole<T, N>(argmax + at) == typename Whole<T>::Type(tap) ? gradient : zero;
+    }
+};
+
+template <class T>
+struct AverageGradient {
+    const T* dout;
+    T weight;
+
+    template <int N>
+    Lanes<T, N> share(Index at, Index) const {
+        return load<N>(dout + at) * weight;
+    }
+};
+
+// The gradient of output rows [begin, end) of a plane of 2x2 tiles.
+template <int N, class T, class Gradient>
+__attribute__((noinline)) void tiles_backward(const Gradient gradient, T* plane, const Planes& planes, Index begin,
+                                              Index end) {
+    const auto lanes = typename Counting<N>::Type();
+    const Index W = planes.input.w, OW = planes.output.w;
+    for (Index oy = begin; oy < end; ++oy) {
+        T *const upper = plane + 2 * oy * W, *const lower = upper + W;
+        for (Index next = 0; next < OW; next += N) {
+            const Index ox = next + N <= OW || OW < N ? next : OW - N, at = oy * OW + ox;  // the last one may overlap
+            const Lanes<T, N> shares[4] = {gradient.template share<N>(at, 0), gradient.template share<N>(at, 1),
+                                           gradient.template share<N>(at, 2), gradient.template share<N>(at, 3)};
+            store_alternately(upper + 2 * ox, shares[0], shares[1], lanes);
+            store_alternately(lower + 2 * ox, shares[2], shares[3], lanes);
+        }
+        if (W > 2 * OW) upper[W - 1] = lower[W - 1] = 0;
+    }
+}
+
+// The same for every plane; gradient_at(i) is that of the windows from i on.
+template <class T, class GradientAt>
+void tiles_backward(const GradientAt& gradient_at, T* dx, const Planes& planes) {
+    const Index W = planes.input.w, left_out = planes.input.h - 2 * planes.output.h;  // rows under no window
+    parallel_for(planes.count(), double(planes.pixels()), [&](Index item) {
+        T* const plane = dx + item * planes.pixels();
+        for_tile_rows<T>(planes, [&](auto lanes, Index begin, Index end) {
+            tiles_backward<decltype(lanes)::value>(gradient_at(item * planes.windows()), plane, planes, begin, end);
+        });
+        fill(plane + planes.pixels() - left_out * W, left_out * W, T(0));
+    });
+}
+
+// How an image row gathers from rows of windows. Its columns are split by the windows' stride into phases: column
+// stride*q + phase lies under tap `tap` of window q + shift, for those taps that meet the phase.
+template <class T>
+class Columns {
+public:
+    // A summand of a phase: what the windows from `at` + q on give to the columns from q on under their tap `tap`.
+    struct Term {
+        Index at;
+        typename Whole<T>::Type tap;
+    };
+
+    Columns(const Axis& axis, Index W, Index OW)
+        : margin(0), taps_(axis.filter), first_tap_((OW > 1 ? axis.stride : 1) + 1), W_(W) {
+        stride_ = OW > 1 ? axis.stride : 1;  // that of a lonely window has no bounds
+        width_ = rounded_up(divided_up(W, stride_), lanes);
+        Index count = 0, furthest = 0;
+        for (Index phase = 0; phase < stride_; ++phase) {
+            first_tap_.data()[phase] = count;
+            for (Index tap = 0; tap < axis.filter; ++tap) {
+                const Index distance = phase + axis.pad_before - tap * axis.dilation, shift = distance / stride_;
+                if (distance % stride_ != 0) continue;
+                taps_.data()[count++] = {tap, shift};
+                margin = larger(margin, -shift);
+                furthest = larger(furthest, shift);
+            }
+        }
+        first_tap_.data()[stride_] = count;
+        margin = rounded_up(margin, lanes);  // as much as possible lies at the beginning of a cache line
+        pitch = margin + rounded_up(larger(OW, width_ + furthest), lanes);
+    }
+
+    // A row of windows that is gathered from stands between zeros, `margin` of them before it, `pitch` elements in all.
+    Index margin, pitch;
+
+    Index line_size() const { return stride_ * width_; }
+
+    // The terms of an image row that `count` rows of windows give to: rows[i].at is where the i-th begins, rows[i].tap
+    // its first tap on that image row.
+    void find_terms(const Term* rows, Index count, Term* terms) const {
+        for (Index tap = 0; tap < first_tap_.data()[stride_]; ++tap)
+            for (Index i = 0; i < count; ++i) {
+                const auto [number, shift] = taps_.data()[tap];
+                *terms++ = {rows[i].at + shift, typename Whole<T>::Type(rows[i].tap + number)};
+            }
+    }
+
+    // row[x] = the sum of share(at + q, tap) over the terms of x's phase. `line` is scratch memory.
+    template <class Share>
+    void gather(const Share& share, const Term* terms, Index count, T* line, T* row) const {
+        const auto sum_of = [&](Index phase, Index q) {
+            Vector<T> sum{};
+            const Term* const end = terms + first_tap_.data()[phase + 1] * count;
+            for (const Term* term = terms + first_tap_.data()[phase] * count; term < end; ++term)
+                sum += share(term->at + q, term->tap);
+            return sum;
+        };
+        for (Index q = 0; q < width_; q += lanes) {
+            if (stride_ == 1) {
+                store<lanes>(line + q, sum_of(0, q));
+            } else if (stride_ == 2) {
+                store_alternately(line + 2 * q, sum_of(0, q), sum_of(1, q), typename Counting<lanes>::Type());
+            } else {
+                for (Index phase = 0; phase < stride_; ++phase) {
+                    const Vector<T> sum = sum_of(phase, q);
+                    for (Index lane = 0; lane < lanes; ++lane) line[(q + lane) * stride_ + phase] = sum[lane];
+                }
+            }
+        }
+        __builtin_memcpy(row, line, W_ * sizeof(T));
+    }
+
+private:
+    static constexpr int lanes = int(vector_lanes<T>);
+
+    struct ColumnTap {
+        Index tap, shift;
+    };
+
+    Scratch<ColumnTap> taps_;   // of phase after phase
+    Scratch<Index> first_tap_;  // of each phase
+    Index W_, stride_, width_;  // width_: of a phase, in whole vectors
+};
+
+// Output rows [begin, end) whose windows, taps between theirs included, cover image row y.
+inline Taps rows_over(const Axis& axis, Index y, Index OH) {
+    const Index bottom = y + axis.pad_before, above = larger(bottom - reach(axis), -1);
+    const Index begin = smaller((above + axis.stride) / axis.stride, OH);
+    return {begin, larger(smaller(bottom / axis.stride + 1, OH), begin)};
+}
+
+// Where a tap lies from the upper left corner of its window.
+struct TapOffset {
+    Index y, x;
+};
+
+inline TapOffset tap_offset(const Window& window, Index tap) {
+    return {tap / window.w.filter * window.h.dilation, tap % window.w.filter * window.w.dilation};
+}
+
+// Each gradient of a plane is added to the pixel that won. Divisions are slow: a table answers for the taps of all
+// but the largest windows.
+template <class T, class Argmax>
+void scatter_plane(const T* dout, const Argmax* argmax, T* plane, const Planes& planes,
+                   const TapOffset (&table)[256]) {
+    const Window window = planes.window;
+    const Shape input = planes.input;
+    const Extent output = planes.output;
+    const Index taps = window.h.filter * window.w.filter;
+    fill(plane, input.h * input.w, T(0));
+    for (Index oy = 0; oy < output.h; ++oy) {
+        const Index top = source(window.h, oy, 0);
+        for (Index ox = 0, left = source(window.w, 0, 0); ox < output.w; ++ox, left += window.w.stride) {
+            const Index tap = Index(*argmax++);
+            const T gradient = *dout++;
+            if (tap < 0 || tap >= taps) continue;
+            const TapOffset offset = tap < 256 ? table[tap] : tap_offset(window, tap);
+            const Index y = top + offset.y, x = left + offset.x;
+            if (y >= 0 && y < input.h && x >= 0 && x < input.w) plane[y * input.w + x] += gradient;
+        }
+    }
+}
+
+// A vector of pixels asks about so many taps in less time than its windows take to add theirs one by one.
+template <class T>
+constexpr Index most_gathered = 2 * vector_lanes<T>;
+
+// Gathers the gradients of all planes whose windows have few taps.
+template <class T>
+void gather_maxima(const T* dout, const std::uint8_t* argmax, T* dx, const Planes& planes) {
+    using Tap = typename Whole<T>::Type;
+    using Term = typename Columns<T>::Term;
+    constexpr int L = int(vector_lanes<T>);
+    const Axis axis = planes.window.h;
+    const Index H = planes.input.h, W = planes.input.w, FW = planes.window.w.filter;
+    const Index OH = planes.output.h, OW = planes.output.w;
+    const Columns<T> columns(planes.window.w, W, OW);
+    const Index padded = OH * columns.pitch, part_size = padded + columns.line_size();
+    const int parts = threads_for(planes.count(), double(planes.count() * (planes.pixels() + planes.windows())));
+    const Scratch<T> scratch(parts * part_size);
+    const Scratch<Tap> winners(parts * padded);
+    const Scratch<Term> all_terms(parts * most_gathered<T>);
+    parallel_ranges(planes.count(), parts, [&](Index begin, Index end, int part) {
+        // The plane's gradients and winners between zeros
+        T *const gradient = scratch.data() + part * part_size, *const line = gradient + padded;
+        Tap* const winner = winners.data() + part * padded;
+        Term rows[most_gathered<T>], *const terms = all_terms.data() + part * most_gathered<T>;
+        __builtin_memset(gradient, 0, padded * sizeof(T));
+        __builtin_memset(winner, 0, padded * sizeof(Tap));
+        const auto share = [=](Index at, Tap tap) {
+            const Vector<T> values = load<L>(gradient + at), zero{};
+            return load<L>(winner + at) == tap ? values : zero;
+        };
+        for (Index item = begin; item < end; ++item) {
+            for (Index oy = 0; oy < OH; ++oy) {
+                const Index from = item * planes.windows() + oy * OW, to = oy * columns.pitch + columns.margin;
+                __builtin_memcpy(gradient + to, dout + from, OW * sizeof(T));
+                Index ox = 0;
+                for (; ox + L <= OW; ox += L) store<L>(winner + to + ox, load_whole<T, L>(argmax + from + ox));
+                for (; ox < OW; ++ox) winner[to + ox] = argmax[from + ox];
+            }
+            for (Index y = 0; y < H; ++y) {
+                const Taps over = rows_over(axis, y, OH);
+                Index count = 0;
+                for (Index oy = over.begin; oy < over.end; ++oy) {
+                    const Index distance = y + axis.pad_before - oy * axis.stride;
+                    if (distance % axis.dilation == 0)
+                        rows[count++] = {oy * columns.pitch + columns.margin, Tap(distance / axis.dilation * FW)};
+                }
+                columns.find_terms(rows, count, terms);
+                columns.gather(share, terms, count, line, dx + (item * H + y) * W);
+            }
+        }
+    });
+}
+
+template <class T>
+void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T* dx, Shape input, Extent output,
+                         Window window) {
+    const Planes planes{input, output, window, false};
+    const Index pixels = planes.pixels(), windows = planes.windows(), taps = window.h.filter * window.w.filter;
+    const auto gradient_at = [=](Index i) {
+        return MaximumGradient<T>{dout + i, static_cast<const std::uint8_t*>(argmax) + i};
+    };
+    if (tiled_by_2x2(planes)) return tiles_backward(gradient_at, dx, planes);
+    if (taps <= most_gathered<T> && window.w.stride <= 2)
+        return gather_maxima(dout, static_cast<const std::uint8_t*>(argmax), dx, planes);
+    TapOffset table[256];
+    for (Index tap = 0; tap < 256 && tap < taps; ++tap) table[tap] = tap_offset(window, tap);
+    with_argmax_type(argmax_bytes, [&](auto zero) {
+        const auto* const winner = static_cast<const decltype(zero)*>(argmax);
+        parallel_for(planes.count(), double(pixels + windows), [&](Index item) {
+            scatter_plane(dout + item * windows, winner + item * windows, dx + item * pixels, planes, table);
+        });
+    });
+}
+
+template <class T>
+void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Window window, bool count_include_pad) {
+    const Planes planes{input, output, window, count_include_pad};
+    if (tiled_by_2x2(planes))
+        return tiles_backward([=](Index i) { return AverageGradient<T>{dout + i, T(0.25)}; }, dx, planes);
+    constexpr int L = int(vector_lanes<T>);
+    const Index H = input.h, W = input.w, OH = output.h, OW = output.w;
+    const Columns<T> columns(window.w, W, OW);
+    // A window's weight is 1 / (rows * columns) of the taps it averages.
+    const Scratch<T> weights(OH + OW);
+    T *const row_weight = weights.data(), *const column_weight = row_weight + OH;
+    for (Index oy = 0; oy < OH; ++oy)
+        row_weight[oy] = T(1) / T(larger(averaged_taps(window.h, oy, H, count_include_pad), 1));
+    for (Index ox = 0; ox < OW; ++ox)
+        column_weight[ox] = T(1) / T(larger(averaged_taps(window.w, ox, W, count_include_pad), 1));
+    using Term = typename Columns<T>::Term;
+    const Scratch<Term> terms(window.w.filter);
+    const Term one_row{0, 0};
+    columns.find_terms(&one_row, 1, terms.data());
+    const int parts = threads_for(planes.count(), double(planes.count()) * planes.work());
+    const Index part_size = columns.pitch + columns.line_size();
+    const Scratch<T> scratch(parts * part_size);
+    parallel_ranges(planes.count(), parts, [&](Index begin, Index end, int part) {
+        // The windows over an image row, summed up downwards, between zeros
+        T *const padded = scratch.data() + part * part_size, *const line = padded + columns.pitch;
+        T* const sums = padded + columns.margin;
+        __builtin_memset(padded, 0, columns.pitch * sizeof(T));
+        const auto share = [=](Index at, Index) { return load<L>(sums + at); };
+        for (Index item = begin; item < end; ++item) {
+            Taps before{-1, -1};  // those over the image row before
+            for (Index y = 0; y < H; ++y) {
+                T* const row = dx + (item * H + y) * W;
+                const Taps over = rows_over(window.h, y, OH);
+                if (over.begin == before.begin && over.end == before.end) {
+                    __builtin_memcpy(row, row - W, W * sizeof(T));
+                    continue;
+                }
+                before = over;
+                __builtin_memset(sums, 0, OW * sizeof(T));
+                for (Index oy = over.begin; oy < over.end; ++oy) {
+                    const T *const gradient = dout + (item * OH + oy) * OW, weight = row_weight[oy];
+                    for (Index ox = 0; ox < OW; ++ox) sums[ox] += gradient[ox] * weight;
+                }
+                for (Index ox = 0; ox < OW; ++ox) sums[ox] *= column_weight[ox];
+                columns.gather(share, terms.data(), 1, line, row);
+            }
+        }
+    });
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
