@@ -209,6 +209,64 @@ def test_blocks_of_every_size(groups, step, pad, dtype):
         assert_kernel_equals_its_twin("conv2d_block", g)
 
 
+# Depthwise rows from narrower than the narrowest vector to several of the widest, of filters that
+# have kernels of their own and one that has none; then planes of several strips of rows.
+DEPTHWISE = ["conv2d", "conv2d_backward_data", "conv2d_backward_weight"]
+WIDTHS = [*range(1, 20), 23, 24, 31, 32, 33, 48, 50, 63, 64, 65, 70]
+DEPTHWISE_PADS = [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 0), (0, 2)), ((6, 7), (9, 3))]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pad", DEPTHWISE_PADS)
+@pytest.mark.parametrize("window", [(3, 1, 1), (5, 1, 1), (4, 1, 1), (3, 2, 1), (3, 1, 2)])
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_depthwise_rows_of_every_width(name, window, pad, dtype, threads):
+    size, stride, dilation = window
+    before = pyconv.get_num_threads()
+    pyconv.set_num_threads(threads)
+    try:
+        for H, W in [*((5 + W % 3, W) for W in WIDTHS), (70, 67), (35, 260)]:
+            C = [3, 7][W % 3 == 0]
+            if min(H + sum(pad[0]), W + sum(pad[1])) <= (size - 1) * dilation:
+                continue
+            g = Geometry(
+                N=2, C=C, H=H, W=W, filter=(size, size), stride=(stride, stride),
+                dilation=(dilation, dilation), pad=pad, groups=C, FN=C, pool=(1, 1), dtype=dtype,
+                seed=W, ceil_mode=False, count_include_pad=False,
+            )  # fmt: skip
+            arguments, shapes = case(name, g)
+            assert_twins_agree(name, arguments, shapes, dtype, 2 * H * W)
+    finally:
+        pyconv.set_num_threads(before)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("size", [3, 4, 5])
+@pytest.mark.parametrize("W", [3, 7, 14, 17, 40])
+def test_depthwise_results_that_do_not_see_a_nan_stay_finite(W, size, value):
+    """A pixel at each end of a row and plane, and then a gradient there."""
+    rng = np.random.default_rng(0)
+    for pad in [1, 2]:
+        for at in [(0, 0), (0, W - 1), (5, 0), (5, W - 1), (3, W // 2)]:
+            x = rng.integers(1, 5, (2, 3, 6, W)).astype(np.float32)
+            weights = rng.integers(1, 5, (3, 1, size, size)).astype(np.float32)
+            dout = np.ones_like(pyconv.conv2d(x, weights, pad=pad, groups=3))
+            x[0, 1, *at] = value
+            # taps that see the pixel: those whose gradients, moved back to the pixels, fall on it
+            y, at_y = np.zeros_like(dout), np.array(at) + pad
+            sees = np.zeros((size, size), bool)
+            for fy, fx in np.ndindex(size, size):
+                oy, ox = at_y - (fy, fx)
+                sees[fy, fx] = 0 <= oy < y.shape[2] and 0 <= ox < y.shape[3]
+            dW, _ = pyconv.conv2d_backward_weight(x, dout, weights.shape, 1, pad, 1, 3)
+            np.testing.assert_array_equal(np.isfinite(dW[1, 0]), ~sees)
+            assert np.isfinite(dW[[0, 2]]).all()
+            seen = ~np.isfinite(pyconv.conv2d(x, weights, pad=pad, groups=3))
+            expected = ~np.isfinite(reference.conv2d(x, weights, pad=pad, groups=3))
+            np.testing.assert_array_equal(seen, expected)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("step", [1, 2])
 def test_every_order_of_ties_nan_and_infinity_wins_alike_in_every_lane(step, dtype):

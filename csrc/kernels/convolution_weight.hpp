@@ -9,6 +9,7 @@
 #pragma once
 
 #include "convolution.hpp"
+#include "depthwise_weight.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {

@@ -1,12 +1,12 @@
-// Depthwise convolution: as many groups as channels, each with one filter. There is no matrix product in it, and a
-// memory's speed is its limit: each plane is read once and written once, its lines staying in the cache between.
+// Depthwise convolution: as many groups as channels, each with one filter. There is no matrix product in it, and
+// memory's speed is its limit: each plane is read once and written once.
 //
 //   x, dx    (N, C, H, W)
 //   W, dW    (C, 1, FH, FW)
 //   y, dout  (N, C, OH, OW)
 #pragma once
 
-#include "geometry.hpp"
+#include "depthwise_rows.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
@@ -39,12 +39,57 @@ void filter_run(const T* from, const Index* offsets, const T* w, Index taps, T b
     filter_vectors<1>(from, offsets, w, taps, b, done, end, to);
 }
 
-// Results of a depthwise convolution with the taps of each channel at w[channel * w_step + order[tap]].
+// Results where depthwise_rows.hpp has a kernel for the window: y (N, C, OH, OW), the taps as convolve_planes has them.
+template <class T>
+void filter_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, T* y, const Geometry& g) {
+    const Index C = g.input.c, OH = g.output.h, OW = g.output.w;
+    Index lanes = 0;
+    void (*filter)(const RowCuts&, const Lines<T>&, Index, const T*, const Index*, T, const Mask<T>*, T*, Index) =
+        nullptr;
+    with_row_kernel<T>(g, [&](auto N, auto F) {
+        lanes = N.value;
+        filter = filter_strip<N.value, F.value, T>;
+    });
+    const RowCuts cuts(g, lanes);
+    const Index units = g.input.n * C * cuts.per_plane;
+    const int parts = threads_for(units, double(g.input.n * C) * double(OH * OW * g.taps));
+    const Index lines_size = cuts.lines_size(g);
+    const Index part_size = rounded_up(lines_size + cuts.rows * OW + lanes, 64 / Index(sizeof(T)));
+    const Scratch<T> scratch(parts * part_size);
+    const Scratch<Mask<T>> masks(cuts.masks_size(g));
+    cuts.find_masks(g, false, masks.data());
+    run_each(parts, [&](int part) {
+        T* const copies = scratch.data() + part * part_size;
+        T* const rows = copies + lines_size;
+        const Range mine = share(units, parts, part);
+        const T* const end = y + cuts.first_row(g, mine.end) * OW;
+        Index plane = mine.begin / cuts.per_plane, c = plane % C, at = mine.begin % cuts.per_plane;
+        T* to = y + cuts.first_row(g, mine.begin) * OW;
+        for (Index unit = mine.begin; unit < mine.end; ++unit) {
+            const Range strip = cuts.strip(g, at);
+            // what the last vector writes behind the strip is overwritten by the next strip, if that is this part's
+            const bool direct = OW >= lanes || to + (strip.size() - 1) * OW + lanes <= end;
+            filter(cuts, cuts.lines(g, x, plane, strip, copies), strip.size(), w + c * w_step, order, b ? b[c] : T(0),
+                   masks.data(), direct ? to : rows, OW);
+            if (!direct) copy(to, rows, strip.size() * OW);
+            to += strip.size() * OW;
+            if (++at < cuts.per_plane) continue;
+            at = 0, ++plane;
+            if (++c == C) c = 0;
+        }
+    });
+}
+
+// Results of a depthwise convolution with the taps of each channel at w[channel * w_step + order[tap]]. Other windows'
+// lines are copied, zeros around them, and stay in the cache while they are filtered.
 template <class T, class Output>
 void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, const Output& y,
                      const Geometry& g) {
     constexpr Index L = vector_lanes<T>;
     const Index C = g.input.c, OW = g.output.w;
+    if (g.input.n * C * g.output.h * OW == 0) return;
+    if (has_row_kernel(g) && y.column_step == 1 && y.row_step == OW)
+        return filter_planes(x, w, w_step, order, b, y.data, g);
     const Strips<T> strips(g.input.n, g.output, 1, true);
     // With stride 1 the rows of a strip are filtered as one, together with what lies between them.
     const bool as_one = g.window.h.stride == 1 && g.window.w.stride == 1;
@@ -77,67 +122,6 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
                 for (Index row = 0; row < strip.size(); ++row)
                     filter_run(lines + row_start[row], offsets, taps, g.taps, bias, OW, rows + row * row_size);
             y.take_rows(g, strip, c, rows, row_size);
-        }
-    });
-}
-
-// dW and db of every channel: for each tap, the product of dout with the pixels under it.
-template <class T>
-void plane_weight_gradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g) {
-    using V = Vector<T>;
-    constexpr Index L = vector_lanes<T>;
-    constexpr int together = 9;  // taps summed at a time
-    const Index N = g.input.n, C = g.input.c, OW = g.output.w, OH = g.output.h;
-    const bool as_one = g.window.h.stride == 1 && g.window.w.stride == 1;
-    const Index row_size = as_one ? g.pitch : rounded_up(OW, L), groups = divided_up(g.taps, together);
-    const Strips<T> strips(1, g.output, 1, true);
-    const int parts = threads_for(C, double(N * C) * double(OH * OW * g.taps));
-    const Index lines_size = g.most_lines(strips.rows) * g.pitch + 2 * L, rows_size = strips.rows * row_size + L;
-    const Index part_size = rounded_up(lines_size + rows_size + groups * together * L, 64 / Index(sizeof(T)));
-    const Scratch<T> scratch(parts * part_size);
-    const Scratch<Index> tables(groups * together + parts * strips.rows);
-    Index* const offsets = tables.data();
-    for (Index t = 0; t < groups * together; ++t) offsets[t] = g.tap_offset(smaller(t, g.taps - 1));
-    run_each(parts, [&](int part) {
-        T* const sums = scratch.data() + part * part_size;
-        T* const rows = sums + groups * together * L;
-        T* const lines = rows + rows_size;
-        Index* const row_start = offsets + groups * together + part * strips.rows;
-        const Range channels = share(C, parts, part);
-        fill(sums, part_size, T(0));
-        for (Index c = channels.begin; c < channels.end; ++c) {
-            fill(sums, groups * together * L, T(0));
-            V sum_db = {};
-            for (Index n = 0; n < N; ++n)
-                for (Index at = 0; at < strips.count; ++at) {
-                    const Range in_image = strips.at(at), strip{n * OH + in_image.begin, n * OH + in_image.end};
-                    g.find_rows(strip, row_start);
-                    copy_lines(g, x, {c, c + 1}, strip, lines, lines_size, strips.count > 1);
-                    // the gradient's rows, zeros between them
-                    const Index runs = as_one ? 1 : strip.size(), run = as_one ? strip.size() * row_size : row_size;
-                    for (Index row = 0; row < strip.size(); ++row)
-                        copy(rows + row * row_size, dout + ((n * C + c) * OH + in_image.begin + row) * OW, OW);
-                    fill(rows + strip.size() * row_size, smaller(L, rows_size - strip.size() * row_size), T(0));
-                    for (Index v = 0; v < runs * run; v += L) sum_db += *reinterpret_cast<const V*>(rows + v);
-                    for (Index t = 0; t < groups * together; t += together) {
-                        V sum[together];
-                        repeat<together>([&](auto i) { sum[i.value] = V{}; });
-                        for (Index row = 0; row < runs; ++row)
-                            for (Index v = 0; v < run; v += L) {
-                                const V gradient = *reinterpret_cast<const V*>(rows + row * row_size + v);
-                                const T* pixels = lines + row_start[row] + v;
-                                repeat<together>([&](auto i) {
-                                    sum[i.value] += gradient * load<int(L)>(pixels + offsets[t + i.value]);
-                                });
-                            }
-                        repeat<together>([&](auto i) {
-                            T* const to = sums + (t + i.value) * L;
-                            store<int(L)>(to, load<int(L)>(to) + sum[i.value]);
-                        });
-                    }
-                }
-            for (Index t = 0; t < g.taps; ++t) dW[c * g.taps + t] = sum(sums + t * L, L);
-            db[c] = sum(reinterpret_cast<const T*>(&sum_db), L);
         }
     });
 }
