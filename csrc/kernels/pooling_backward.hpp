@@ -3,9 +3,8 @@
 //   dx            (N, C, H, W)
 //   dout, argmax  (N, C, OH, OW)   argmax: fy*pool_w + fx of the winning tap, in the smallest unsigned type
 //
-// A pixel's gradient is the sum of what the windows over it give back. It is gathered, for a vector of neighbouring
-// pixels at a time, so that dx, large and often fresh memory, is written once and in order. Where that would be many
-// more taps to ask than there are windows, each window's gradient is added to the pixel that won.
+// Of a maximum, each window's gradient is added to the pixel that won. Of an average, a pixel's gradient is the sum of
+// what the windows over it give back; it is gathered, for a vector of neighbouring pixels at a time, and written once.
 #pragma once
 
 #include "pooling.hpp"
@@ -69,33 +68,27 @@ void tiles_backward(const GradientAt& gradient_at, T* dx, const Planes& planes) 
     });
 }
 
-// How an image row gathers from rows of windows. Its columns are split by the windows' stride into phases: column
-// stride*q + phase lies under tap `tap` of window q + shift, for those taps that meet the phase.
+// How an image row gathers from a row of windows. Its columns are split by the windows' stride into phases: column
+// stride*q + phase lies under window q + shift, for the shifts of those taps that meet the phase.
 template <class T>
 class Columns {
 public:
-    // A summand of a phase: what the windows from `at` + q on give to the columns from q on under their tap `tap`.
-    struct Term {
-        Index at;
-        typename Whole<T>::Type tap;
-    };
-
     Columns(const Axis& axis, Index W, Index OW)
-        : margin(0), taps_(axis.filter), first_tap_((OW > 1 ? axis.stride : 1) + 1), W_(W) {
+        : margin(0), shifts_(axis.filter), first_((OW > 1 ? axis.stride : 1) + 1), W_(W) {
         stride_ = OW > 1 ? axis.stride : 1;  // that of a lonely window has no bounds
         width_ = rounded_up(divided_up(W, stride_), lanes);
         Index count = 0, furthest = 0;
         for (Index phase = 0; phase < stride_; ++phase) {
-            first_tap_.data()[phase] = count;
+            first_.data()[phase] = count;
             for (Index tap = 0; tap < axis.filter; ++tap) {
                 const Index distance = phase + axis.pad_before - tap * axis.dilation, shift = distance / stride_;
                 if (distance % stride_ != 0) continue;
-                taps_.data()[count++] = {tap, shift};
+                shifts_.data()[count++] = shift;
                 margin = larger(margin, -shift);
                 furthest = larger(furthest, shift);
             }
         }
-        first_tap_.data()[stride_] = count;
+        first_.data()[stride_] = count;
         margin = rounded_up(margin, lanes);  // as much as possible lies at the beginning of a cache line
         pitch = margin + rounded_up(larger(OW, width_ + furthest), lanes);
     }
@@ -105,24 +98,12 @@ public:
 
     Index line_size() const { return stride_ * width_; }
 
-    // The terms of an image row that `count` rows of windows give to: rows[i].at is where the i-th begins, rows[i].tap
-    // its first tap on that image row.
-    void find_terms(const Term* rows, Index count, Term* terms) const {
-        for (Index tap = 0; tap < first_tap_.data()[stride_]; ++tap)
-            for (Index i = 0; i < count; ++i) {
-                const auto [number, shift] = taps_.data()[tap];
-                *terms++ = {rows[i].at + shift, typename Whole<T>::Type(rows[i].tap + number)};
-            }
-    }
-
-    // row[x] = the sum of share(at + q, tap) over the terms of x's phase. `line` is scratch memory.
-    template <class Share>
-    void gather(const Share& share, const Term* terms, Index count, T* line, T* row) const {
+    // row[x] = the sum of windows[q + shift] over the shifts of x's phase. `line` is scratch memory.
+    void gather(const T* windows, T* line, T* row) const {
         const auto sum_of = [&](Index phase, Index q) {
             Vector<T> sum{};
-            const Term* const end = terms + first_tap_.data()[phase + 1] * count;
-            for (const Term* term = terms + first_tap_.data()[phase] * count; term < end; ++term)
-                sum += share(term->at + q, term->tap);
+            for (Index i = first_.data()[phase]; i < first_.data()[phase + 1]; ++i)
+                sum += load<lanes>(windows + q + shifts_.data()[i]);
             return sum;
         };
         for (Index q = 0; q < width_; q += lanes) {
@@ -143,12 +124,8 @@ public:
 private:
     static constexpr int lanes = int(vector_lanes<T>);
 
-    struct ColumnTap {
-        Index tap, shift;
-    };
-
-    Scratch<ColumnTap> taps_;   // of phase after phase
-    Scratch<Index> first_tap_;  // of each phase
+    Scratch<Index> shifts_;  // of phase after phase
+    Scratch<Index> first_;   // of each phase
     Index W_, stride_, width_;  // width_: of a phase, in whole vectors
 };
 
@@ -191,59 +168,6 @@ void scatter_plane(const T* dout, const Argmax* argmax, T* plane, const Planes& 
     }
 }
 
-// A vector of pixels asks about so many taps in less time than its windows take to add theirs one by one.
-template <class T>
-constexpr Index most_gathered = 2 * vector_lanes<T>;
-
-// Gathers the gradients of all planes whose windows have few taps.
-template <class T>
-void gather_maxima(const T* dout, const std::uint8_t* argmax, T* dx, const Planes& planes) {
-    using Tap = typename Whole<T>::Type;
-    using Term = typename Columns<T>::Term;
-    constexpr int L = int(vector_lanes<T>);
-    const Axis axis = planes.window.h;
-    const Index H = planes.input.h, W = planes.input.w, FW = planes.window.w.filter;
-    const Index OH = planes.output.h, OW = planes.output.w;
-    const Columns<T> columns(planes.window.w, W, OW);
-    const Index padded = OH * columns.pitch, part_size = padded + columns.line_size();
-    const int parts = threads_for(planes.count(), double(planes.count() * (planes.pixels() + planes.windows())));
-    const Scratch<T> scratch(parts * part_size);
-    const Scratch<Tap> winners(parts * padded);
-    const Scratch<Term> all_terms(parts * most_gathered<T>);
-    parallel_ranges(planes.count(), parts, [&](Index begin, Index end, int part) {
-        // The plane's gradients and winners between zeros
-        T *const gradient = scratch.data() + part * part_size, *const line = gradient + padded;
-        Tap* const winner = winners.data() + part * padded;
-        Term rows[most_gathered<T>], *const terms = all_terms.data() + part * most_gathered<T>;
-        __builtin_memset(gradient, 0, padded * sizeof(T));
-        __builtin_memset(winner, 0, padded * sizeof(Tap));
-        const auto share = [=](Index at, Tap tap) {
-            const Vector<T> values = load<L>(gradient + at), zero{};
-            return load<L>(winner + at) == tap ? values : zero;
-        };
-        for (Index item = begin; item < end; ++item) {
-            for (Index oy = 0; oy < OH; ++oy) {
-                const Index from = item * planes.windows() + oy * OW, to = oy * columns.pitch + columns.margin;
-                __builtin_memcpy(gradient + to, dout + from, OW * sizeof(T));
-                Index ox = 0;
-                for (; ox + L <= OW; ox += L) store<L>(winner + to + ox, load_whole<T, L>(argmax + from + ox));
-                for (; ox < OW; ++ox) winner[to + ox] = argmax[from + ox];
-            }
-            for (Index y = 0; y < H; ++y) {
-                const Taps over = rows_over(axis, y, OH);
-                Index count = 0;
-                for (Index oy = over.begin; oy < over.end; ++oy) {
-                    const Index distance = y + axis.pad_before - oy * axis.stride;
-                    if (distance % axis.dilation == 0)
-                        rows[count++] = {oy * columns.pitch + columns.margin, Tap(distance / axis.dilation * FW)};
-                }
-                columns.find_terms(rows, count, terms);
-                columns.gather(share, terms, count, line, dx + (item * H + y) * W);
-            }
-        }
-    });
-}
-
 template <class T>
 void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T* dx, Shape input, Extent output,
                          Window window) {
@@ -253,8 +177,6 @@ void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T*
         return MaximumGradient<T>{dout + i, static_cast<const std::uint8_t*>(argmax) + i};
     };
     if (tiled_by_2x2(planes)) return tiles_backward(gradient_at, dx, planes);
-    if (taps <= most_gathered<T> && window.w.stride <= 2)
-        return gather_maxima(dout, static_cast<const std::uint8_t*>(argmax), dx, planes);
     TapOffset table[256];
     for (Index tap = 0; tap < 256 && tap < taps; ++tap) table[tap] = tap_offset(window, tap);
     with_argmax_type(argmax_bytes, [&](auto zero) {
@@ -265,13 +187,32 @@ void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T*
     });
 }
 
+// Average of a whole image, or of one window in it.
+template <class T>
+void one_window_backward(const T* dout, T* dx, const Planes& planes) {
+    const Axis &h = planes.window.h, &w = planes.window.w;
+    const Index H = planes.input.h, W = planes.input.w, pixels = planes.pixels();
+    const Taps rows = taps_inside(h, 0, H), columns = taps_inside(w, 0, W);
+    const Index top = source(h, 0, rows.begin), left = source(w, 0, columns.begin);
+    const Index width = larger(columns.end - columns.begin, 0);
+    const Index averaged = averaged_taps(h, 0, H, planes.count_include_pad) *
+                           averaged_taps(w, 0, W, planes.count_include_pad);
+    const T weight = T(1) / T(larger(averaged, 1));
+    parallel_for(planes.count(), double(pixels), [&](Index item) {
+        T* const plane = dx + item * pixels;
+        if (width < W || rows.end - rows.begin < H) fill(plane, pixels, T(0));
+        for (Index fy = rows.begin; fy < rows.end; ++fy)
+            fill(plane + (top + fy - rows.begin) * W + left, width, dout[item] * weight);
+    });
+}
+
 template <class T>
 void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Window window, bool count_include_pad) {
     const Planes planes{input, output, window, count_include_pad};
     if (tiled_by_2x2(planes))
         return tiles_backward([=](Index i) { return AverageGradient<T>{dout + i, T(0.25)}; }, dx, planes);
-    constexpr int L = int(vector_lanes<T>);
     const Index H = input.h, W = input.w, OH = output.h, OW = output.w;
+    if (OH * OW == 1) return one_window_backward(dout, dx, planes);
     const Columns<T> columns(window.w, W, OW);
     // A window's weight is 1 / (rows * columns) of the taps it averages.
     const Scratch<T> weights(OH + OW);
@@ -280,10 +221,6 @@ void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Windo
         row_weight[oy] = T(1) / T(larger(averaged_taps(window.h, oy, H, count_include_pad), 1));
     for (Index ox = 0; ox < OW; ++ox)
         column_weight[ox] = T(1) / T(larger(averaged_taps(window.w, ox, W, count_include_pad), 1));
-    using Term = typename Columns<T>::Term;
-    const Scratch<Term> terms(window.w.filter);
-    const Term one_row{0, 0};
-    columns.find_terms(&one_row, 1, terms.data());
     const int parts = threads_for(planes.count(), double(planes.count()) * planes.work());
     const Index part_size = columns.pitch + columns.line_size();
     const Scratch<T> scratch(parts * part_size);
@@ -292,7 +229,6 @@ void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Windo
         T *const padded = scratch.data() + part * part_size, *const line = padded + columns.pitch;
         T* const sums = padded + columns.margin;
         __builtin_memset(padded, 0, columns.pitch * sizeof(T));
-        const auto share = [=](Index at, Index) { return load<L>(sums + at); };
         for (Index item = begin; item < end; ++item) {
             Taps before{-1, -1};  // those over the image row before
             for (Index y = 0; y < H; ++y) {
@@ -309,7 +245,7 @@ void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Windo
                     for (Index ox = 0; ox < OW; ++ox) sums[ox] += gradient[ox] * weight;
                 }
                 for (Index ox = 0; ox < OW; ++ox) sums[ox] *= column_weight[ox];
-                columns.gather(share, terms.data(), 1, line, row);
+                columns.gather(sums, line, row);
             }
         }
     });
