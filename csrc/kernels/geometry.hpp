@@ -137,13 +137,17 @@ inline Phase phase_of(const Geometry& g, Index phase) {
     return {at, x, larger(count, 0)};
 }
 
-// to[i] = from[i * stride]; Stride is the stride where it is 2, else 0
-template <int Stride, class T>
+// to[i] = from[i * stride], the last vector as in copy(); Stride is the stride where it is 2, else 0
+template <int Stride, class T, int N = int(vector_lanes<T>)>
 inline void copy_every(T* to, const T* from, Index stride, Index count) {
-    constexpr int L = int(vector_lanes<T>);
-    Index i = 0;
-    for (; i + L <= count; i += L) store<L>(to + i, load_every<L, Stride>(from + i * stride, stride));
-    for (; i < count; ++i) to[i] = from[i * stride];
+    if constexpr (N > 1) {
+        if (count < N) return copy_every<Stride, T, N / 2>(to, from, stride, count);
+        for (Index i = 0; i + N < count; i += N)
+            store<N>(to + i, load_every<N, Stride>(from + i * stride, stride));
+        store<N>(to + count - N, load_every<N, Stride>(from + (count - N) * stride, stride));
+    } else if (count > 0) {
+        *to = *from;
+    }
 }
 
 // One phase of consecutive lines, `zeros` around it, from consecutive rows of the input.
@@ -170,21 +174,21 @@ void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase ph
 template <class T>
 void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
     const Index H = g.input.h, W = g.input.w, width = g.phase_width;
-    for (Index phase = 0; phase < g.phases; ++phase) {
-        const Phase p = phase_of(g, phase);
-        T* to = lines + phase * width;
-        for (Index c = channels.begin; c < channels.end; ++c, to += channel_step)
-            for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
-                const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
-                const T* from = x + ((n * g.input.c + c) * H + y + first) * W + p.x;
-                for (Index i = 0; i < (last - first) * W; i += 64 / Index(sizeof(T)))
-                    __builtin_prefetch(from + H * W + i);  // the same rows of the next channel
-                for (Index i = 0; zeros && i < first; ++i) fill(to + (line + i) * g.pitch, width, T(0));
-                for (Index i = last; zeros && i < count; ++i) fill(to + (line + i) * g.pitch, width, T(0));
-                copy_rows(from, W, g.window.w.stride, last - first, p, to + (line + first) * g.pitch, g.pitch, width,
+    for (Index c = channels.begin; c < channels.end; ++c, lines += channel_step)
+        for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
+            const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
+            const T* rows = x + ((n * g.input.c + c) * H + y + first) * W;
+            for (Index i = 0; i < (last - first) * W; i += 64 / Index(sizeof(T)))
+                __builtin_prefetch(rows + H * W + i);  // the same rows of the next channel
+            for (Index phase = 0; phase < g.phases; ++phase) {
+                const Phase p = phase_of(g, phase);
+                T* to = lines + line * g.pitch + phase * width;
+                for (Index i = 0; zeros && i < first; ++i) fill(to + i * g.pitch, width, T(0));
+                for (Index i = last; zeros && i < count; ++i) fill(to + i * g.pitch, width, T(0));
+                copy_rows(rows + p.x, W, g.window.w.stride, last - first, p, to + first * g.pitch, g.pitch, width,
                           zeros);
-            });
-    }
+            }
+        });
 }
 
 // The inverse for a gradient: copies the pixels of lines back to dx.
