@@ -54,9 +54,6 @@ struct Placed {
     T* data;
     Index image_step, filter_step, row_step, column_step;
 
-    static constexpr bool within_images = false;
-    Index rows_step() const { return 1; }
-
     // Whether an image's results lie one behind the other.
     bool whole_rows(const Geometry& g) const { return column_step == 1 && row_step == g.output.w; }
 
@@ -128,19 +125,18 @@ void pack_columns(const Geometry& g, const Index* offsets, const Index* row_star
 //
 // A unit of work is a strip of positions times tile_rows filters; each thread has consecutive ones. It packs the
 // columns of a strip a block of depth at a time and multiplies all its filters with them.
-template <class T, class Output>
-void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Output& y, const Geometry& g, Index FG,
+template <class T>
+void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y, const Geometry& g, Index FG,
               Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
     const bool pack_weights = !all_weights.in_order(g.taps);
-    if constexpr (!Output::within_images)  // not for pooled strips
-        if (winograd_pays(g, FG, CG, pack_weights) && y.column_step == 1)
-            return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
+    if (winograd_pays(g, FG, CG, pack_weights) && y.column_step == 1)
+        return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
     // as many positions as panels of this depth find room for in the second-level cache
     const Index most = larger(fewest_positions, smaller(most_positions, fewest_positions * most_depth / depth));
-    const Strips<T> strips(g.input.n, g.output, y.rows_step(), y.within_images, most);
+    const Strips<T> strips(g.input.n, g.output, false, most);
     const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most, TC));
     const Index tiles = divided_up(FG, TR), units = strips.count * groups * tiles;
     const int parts = threads_for(units, double(g.input.n * groups) * double(FG * K) * double(OH * OW));
@@ -225,14 +221,13 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Outpu
     });
 }
 
-template <class T, class Output>
-void convolve_forward(const T* x, const T* W, const T* b, const Output& y, const Geometry& g, const Sizes& s,
+template <class T>
+void convolve_forward(const T* x, const T* W, const T* b, const Placed<T>& y, const Geometry& g, const Sizes& s,
                       Index groups, bool relu) {
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
-    if constexpr (!Output::within_images)
-        if (is_depthwise(s, groups) && !relu)
-            return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
+    if (is_depthwise(s, groups) && !relu)
+        return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
     convolve(x, Weights<T>{W, s.K, g.taps, taps.data(), s.FG * s.K}, b, y, g, s.FG, s.CG, groups, relu);
 }
 

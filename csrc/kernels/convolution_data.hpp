@@ -14,6 +14,8 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+constexpr Index most_strided = 1 << 21;  // numbers of a gradient with phases that are computed at a time
+
 // One axis of the gradient at every stride-th pixel, from `pixel` on, is itself a convolution: the taps that reach
 // these pixels lie `step` apart, from `first` on, and meet dout back to front.
 struct BackwardAxis {
@@ -39,18 +41,39 @@ struct BackwardAxis {
     }
 };
 
+// to[0], to[1], to[2], ... = even[0], odd[0], even[1], ..., `count` numbers in all
+template <class T, int N = int(vector_lanes<T>)>
+inline void alternate(T* to, const T* even, const T* odd, Index count) {
+    Index i = 0;
+    for (; 2 * (i + N) <= count; i += N)
+        store_alternately(to + 2 * i, load<N>(even + i), load<N>(odd + i), typename Counting<N>::Type());
+    if constexpr (N > 1)
+        alternate<T, N / 2>(to + 2 * i, even + i, odd + i, count - 2 * i);
+    else if (2 * i < count)
+        to[2 * i] = even[i];
+}
+
 template <class T>
 void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter, Extent output, Window window,
                      Index groups) {
     const Sizes s(filter, output, groups);
-    const Index plane = input.h * input.w;
+    const bool depthwise = is_depthwise(s, groups);
+    const Index plane = input.h * input.w, planes = input.n * input.c, stride = window.w.stride;
+    const Index phases = smaller(stride, input.w);
+    // A horizontal stride's phases are computed apart, and put into the rows of dx from front to back.
+    const bool apart = phases > 1 && !depthwise;
+    const Index phase_size = planes * divided_up(input.h, window.h.stride) * divided_up(input.w, stride);
+    const Scratch<T> phase_pixels(apart ? phases * phase_size : 0);
     const Scratch<Index> taps(filter.h * filter.w);
-    for (Index y = 0; y < smaller(window.h.stride, input.h); ++y)
-        for (Index x = 0; x < smaller(window.w.stride, input.w); ++x) {
+    for (Index y = 0; y < smaller(window.h.stride, input.h); ++y) {
+        const BackwardAxis h(window.h, y, input.h, output.h);
+        for (Index x = 0; x < phases; ++x) {
             // the pixels (y, x), (y, x + stride), ... of every channel
-            const BackwardAxis h(window.h, y, input.h, output.h), w(window.w, x, input.w, output.w);
-            const Placed<T> pixels{dx + y * input.w + x, input.c * plane, plane, window.h.stride * input.w,
-                                   window.w.stride};
+            const BackwardAxis w(window.w, x, input.w, output.w);
+            const Index count = h.pixels * w.pixels;
+            const Placed<T> pixels =
+                apart ? Placed<T>{phase_pixels.data() + x * phase_size, input.c * count, count, w.pixels, 1}
+                      : Placed<T>{dx + y * input.w + x, input.c * plane, plane, window.h.stride * input.w, stride};
             if (h.taps == 0 || w.taps == 0) {
                 pixels.clear(input.n, input.c, {h.pixels, w.pixels});
                 continue;
@@ -59,7 +82,6 @@ void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter
                 for (Index j = 0; j < w.taps; ++j)
                     taps.data()[i * w.taps + j] = (h.first + (h.taps - 1 - i) * h.step) * filter.w +
                                                   w.first + (w.taps - 1 - j) * w.step;
-            const bool depthwise = is_depthwise(s, groups);
             const Geometry g({input.n, filter.n, output.h, output.w}, {h.pixels, w.pixels}, {h.window, w.window},
                              !depthwise);
             const T* const no_bias = nullptr;
@@ -69,6 +91,21 @@ void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter
                 convolve(dout, Weights<T>{W, filter.h * filter.w, s.K, taps.data(), s.FG * s.K}, no_bias, pixels, g,
                          s.CG, s.FG, groups, false);
         }
+        if (apart)
+            parallel_for(planes, double(h.pixels * input.w), [&](Index at) {
+                for (Index row = at * h.pixels; row < (at + 1) * h.pixels; ++row) {
+                    T* const to = dx + at * plane + (y + row % h.pixels * window.h.stride) * input.w;
+                    const auto from = [&](Index x) {
+                        return phase_pixels.data() + x * phase_size + row * divided_up(input.w - x, stride);
+                    };
+                    if (stride == 2)
+                        alternate(to, from(0), from(1), input.w);
+                    else
+                        for (Index x = 0; x < phases; ++x)
+                            spread(to + x, stride, from(x), divided_up(input.w - x, stride));
+                }
+            });
+    }
 }
 
 // to[0..count) += from[0..count), reading and writing whole vectors: what lies behind `to` has zeros added to it.
@@ -169,10 +206,19 @@ void scatter_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filte
 template <class T>
 void conv2d_backward_data(const T* dout, const T* W, T* dx, Shape input, Shape filter, Extent output, Window window,
                           Index groups) {
-    if (filter.c >= tile_rows || is_depthwise(Sizes(filter, output, groups), groups))
-        gather_gradient(dout, W, dx, input, filter, output, window, groups);
-    else
+    const bool depthwise = is_depthwise(Sizes(filter, output, groups), groups);
+    if (filter.c < tile_rows && !depthwise) {
         scatter_gradient(dout, W, dx, input, filter, output, window, groups);
+    } else {
+        // Of a gradient whose phases are put together as many images as stay in the last-level cache.
+        const Index image = input.c * input.h * input.w, dout_image = filter.n * output.h * output.w;
+        const bool apart = window.w.stride > 1 && !depthwise;
+        const Index images = apart ? larger(most_strided / image, 1) : larger(input.n, 1);
+        for (Index n = 0; n < input.n; n += images) {
+            const Shape some{smaller(images, input.n - n), input.c, input.h, input.w};
+            gather_gradient(dout + n * dout_image, W, dx + n * image, some, filter, output, window, groups);
+        }
+    }
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ template <class T>
 class WeightGradient {
 public:
     WeightGradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g, const Sizes& s, Index groups)
-        : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, 1, false),
+        : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, false),
           blocks_(groups * divided_up(s.FG, TC)), tiles_(divided_up(s.K, tile_rows)),
           work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
           by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),

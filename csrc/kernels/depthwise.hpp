@@ -11,6 +11,10 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+// convolution.hpp
+template <class T>
+struct Placed;
+
 // to[p] = b + sum over taps of w[tap] * from[offsets[tap] + p] for p in [begin, end), a number of vectors at a time
 // while that many fit. Answers where it stopped.
 template <int vectors, class T>
@@ -82,15 +86,15 @@ void filter_planes(const T* x, const T* w, Index w_step, const Index* order, con
 
 // Results of a depthwise convolution with the taps of each channel at w[channel * w_step + order[tap]]. Other windows'
 // lines are copied, zeros around them, and stay in the cache while they are filtered.
-template <class T, class Output>
-void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, const Output& y,
+template <class T>
+void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, const Placed<T>& y,
                      const Geometry& g) {
     constexpr Index L = vector_lanes<T>;
     const Index C = g.input.c, OW = g.output.w;
     if (g.input.n * C * g.output.h * OW == 0) return;
     if (has_row_kernel(g) && y.column_step == 1 && y.row_step == OW)
         return filter_planes(x, w, w_step, order, b, y.data, g);
-    const Strips<T> strips(g.input.n, g.output, 1, true);
+    const Strips<T> strips(g.input.n, g.output, true);
     // With stride 1 the rows of a strip are filtered as one, together with what lies between them.
     const bool as_one = g.window.h.stride == 1 && g.window.w.stride == 1;
     const Index units = strips.count * C, row_size = as_one ? g.pitch : rounded_up(OW, L);

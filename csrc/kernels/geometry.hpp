@@ -31,31 +31,28 @@ template <class T>
 struct Strips {
     Index rows = 1, count, stack;
     Index image_rows;  // OH where strips end with their image, else 0
-    Index used_rows, per_image;
+    Index per_image;
 
-    // `step`: strips of a pooled output have a whole number of pooling windows' rows, and leave out rows beyond these
-    Strips(Index images, Extent output, Index step, bool within_images, Index positions = fewest_positions) {
+    Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
         stack = images * output.h;
-        used_rows = output.h / step * step;
-        within_images = within_images || used_rows * output.w >= fewest_positions;
+        within_images = within_images || output.h * output.w >= fewest_positions;
         image_rows = within_images ? output.h : 0;
-        const Index fitting = larger(positions / output.w / step, 1) * step;
-        const Index most = smaller(fitting, within_images ? used_rows : larger(stack, 1));
+        const Index most = smaller(larger(positions / output.w, 1), within_images ? output.h : larger(stack, 1));
         // of the heights that nearly fill the limit, the one that wastes the fewest lanes
         double least_waste = 1e9;
-        for (Index height = most; height > 0 && 4 * height >= 3 * most; height -= step) {
+        for (Index height = most; height > 0 && 4 * height >= 3 * most; --height) {
             const double lanes = double(rounded_up(height * output.w, vector_lanes<T>));
             const double waste = lanes / double(height * output.w);
             if (waste < least_waste) rows = height, least_waste = waste;
         }
-        per_image = divided_up(used_rows, rows);
+        per_image = divided_up(output.h, rows);
         count = within_images ? images * per_image : divided_up(stack, rows);
     }
 
     Range at(Index strip) const {
         if (!image_rows) return {strip * rows, smaller((strip + 1) * rows, stack)};
         const Index first = strip / per_image * image_rows, begin = strip % per_image * rows;
-        return {first + begin, first + smaller(begin + rows, used_rows)};
+        return {first + begin, first + smaller(begin + rows, image_rows)};
     }
 };
 
@@ -176,21 +173,21 @@ void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase ph
 template <class T>
 void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
     const Index H = g.input.h, W = g.input.w, width = g.phase_width;
-    for (Index phase = 0; phase < g.phases; ++phase) {
-        const Phase p = phase_of(g, phase);
-        T* to = lines + phase * width;
-        for (Index c = channels.begin; c < channels.end; ++c, to += channel_step)
-            for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
-                const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
-                const T* from = x + ((n * g.input.c + c) * H + y + first) * W + p.x;
-                for (Index i = 0; i < (last - first) * W; i += 64 / Index(sizeof(T)))
-                    __builtin_prefetch(from + H * W + i);  // the same rows of the next channel
-                for (Index i = 0; zeros && i < first; ++i) fill(to + (line + i) * g.pitch, width, T(0));
-                for (Index i = last; zeros && i < count; ++i) fill(to + (line + i) * g.pitch, width, T(0));
-                copy_rows(from, W, g.window.w.stride, last - first, p, to + (line + first) * g.pitch, g.pitch, width,
+    for (Index c = channels.begin; c < channels.end; ++c, lines += channel_step)
+        for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
+            const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
+            const T* rows = x + ((n * g.input.c + c) * H + y + first) * W;
+            for (Index i = 0; i < (last - first) * W; i += 64 / Index(sizeof(T)))
+                __builtin_prefetch(rows + H * W + i);  // the same rows of the next channel
+            for (Index phase = 0; phase < g.phases; ++phase) {
+                const Phase p = phase_of(g, phase);
+                T* to = lines + line * g.pitch + phase * width;
+                for (Index i = 0; zeros && i < first; ++i) fill(to + i * g.pitch, width, T(0));
+                for (Index i = last; zeros && i < count; ++i) fill(to + i * g.pitch, width, T(0));
+                copy_rows(rows + p.x, W, g.window.w.stride, last - first, p, to + first * g.pitch, g.pitch, width,
                           zeros);
-            });
-    }
+            }
+        });
 }
 
 // The inverse for a gradient: copies the pixels of lines back to dx.
