@@ -85,17 +85,20 @@ private:
 // log2(lanes) rounds, what was a row is a column.
 template <class T, int... I>
 inline void transpose_square(const T* from, Index from_step, Index rows, T* to, Index to_step, Sequence<I...>) {
-    constexpr int N = sizeof...(I);
+    constexpr int N = sizeof...(I), half = N / 2;
     Lanes<T, N> row[N], riffled[N];
-    for (int i = 0; i < N; ++i) row[i] = i < rows ? load<N>(from + i * from_step) : Lanes<T, N>{};
+    repeat<N>([&](auto i) {
+        row[i.value] = i.value < rows ? load<N>(from + i.value * from_step) : Lanes<T, N>{};
+    });
     for (int round = 1; round < N; round *= 2) {
-        for (int i = 0; i < N / 2; ++i) {
-            riffled[2 * i] = __builtin_shufflevector(row[i], row[i + N / 2], (I / 2 + I % 2 * N)...);
-            riffled[2 * i + 1] = __builtin_shufflevector(row[i], row[i + N / 2], (N / 2 + I / 2 + I % 2 * N)...);
-        }
-        for (int i = 0; i < N; ++i) row[i] = riffled[i];
+        repeat<half>([&](auto i) {
+            const Lanes<T, N> low = row[i.value], high = row[i.value + half];
+            riffled[2 * i.value] = __builtin_shufflevector(low, high, (I / 2 + I % 2 * N)...);
+            riffled[2 * i.value + 1] = __builtin_shufflevector(low, high, (half + I / 2 + I % 2 * N)...);
+        });
+        repeat<N>([&](auto i) { row[i.value] = riffled[i.value]; });
     }
-    for (int i = 0; i < N; ++i) store<N>(to + i * to_step, row[i]);
+    repeat<N>([&](auto i) { store<N>(to + i.value * to_step, row[i.value]); });
 }
 
 // to[k * to_step + i] = from[i * from_step + k] for `rows` rows i and `columns` columns k.
