@@ -9,8 +9,8 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 // Sums that do not wait for one another. A CPU starts two multiply-adds a cycle and ends each after four or so:
-// twelve sums keep it busy, they all stay in registers, and compilers still unroll a loop over them.
-constexpr Index peak_chains = 12;
+// twelve sums keep it busy, and they all stay in registers.
+constexpr int peak_chains = 12;
 
 // `steps` multiply-adds in every lane of every chain, on each of `threads` threads; answers how many operations
 // that was (a multiplication and an addition are two). `sums` (threads,) takes a number that depends on all of
@@ -21,11 +21,12 @@ Index peak_multiply_adds(Index steps, int threads, float* sums) {
             // Each sum tends to 1 from another side and never becomes subnormal.
             const Vector<float> factor = Vector<float>{} + 0.5f, term = factor;
             Vector<float> chain[peak_chains];
-            for (Index i = 0; i < peak_chains; ++i) chain[i] = factor + float(i + thread);
+            repeat<peak_chains>([&](auto i) { chain[i.value] = factor + float(i.value + thread); });
             for (Index step = 0; step < steps; ++step)
-                for (Index i = 0; i < peak_chains; ++i) chain[i] = chain[i] * factor + term;
-            for (Index i = 1; i < peak_chains; ++i) chain[0] += chain[i];
-            sums[thread] = chain[0][0];
+                repeat<peak_chains>([&](auto i) { chain[i.value] = chain[i.value] * factor + term; });
+            Vector<float> sum{};
+            repeat<peak_chains>([&](auto i) { sum += chain[i.value]; });
+            sums[thread] = sum[0];
         }
     });
     return 2 * threads * steps * peak_chains * vector_lanes<float>;
