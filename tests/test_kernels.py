@@ -199,7 +199,8 @@ def test_rows_of_every_width(name, stride, pad, dtype):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_blocks_of_every_size(groups, step, pad, dtype):
     for size, channels, filters in [
-        ((41, 2), 1, 6), ((9, 11), 3, 7), ((13, 33), 2, 10), ((6, 71), 1, 3), ((60, 90), 12, 2)
+        ((41, 2), 1, 6), ((9, 11), 3, 7), ((13, 33), 2, 10), ((6, 71), 1, 3), ((60, 90), 12, 2),
+        ((4, 9000), 5, 2),
     ]:  # fmt: skip
         g = Geometry(
             N=2, C=groups * channels, H=size[0] + 3, W=size[1] + 4, filter=(2, 3), stride=step[0],

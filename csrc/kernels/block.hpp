@@ -35,7 +35,7 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
         convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, true);
         return;
     }
-    if (pools_in_registers<T>(output, pool))
+    if (pools_in_registers<T>(input, output, window, pool, s.CG))
         return convolve_and_pool(x, W, b, y, static_cast<std::uint8_t*>(argmax), input, output, window, s, groups);
     const Index convolved_size = filter.n * s.P, pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
     const Index images = images_at_a_time(input.n, convolved_size), image_size = input.c * input.h * input.w;

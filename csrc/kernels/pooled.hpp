@@ -70,7 +70,8 @@ struct PooledGeometry {
                         const bool inside = y >= 0 && y < H;
                         const Index begin = inside ? first : output.w, end = inside ? last : output.w;
                         fill(to, begin, T(0));
-                        if (begin < end) copy_every(to + begin, x + y * W + left + begin * stride.w, stride.w, end - begin);
+                        if (begin < end)
+                            copy_every(to + begin, x + y * W + left + begin * stride.w, stride.w, end - begin);
                         fill(to + end, output.w - end, T(0));
                     }
             }
@@ -109,10 +110,12 @@ void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias
     });
 }
 
-// Whether the strips of an image are long enough for whole vectors of windows.
+// Whether an image has a whole vector of windows, and a row of them not too many columns.
 template <class T>
-bool pools_in_registers(Extent convolved, Extent pool) {
-    return pool.h == 2 && pool.w == 2 && (convolved.h / 2) * (convolved.w / 2) >= vector_lanes<T>;
+bool pools_in_registers(Shape input, Extent convolved, const Window& window, Extent pool, Index CG) {
+    if (pool.h != 2 || pool.w != 2 || (convolved.h / 2) * (convolved.w / 2) < vector_lanes<T>) return false;
+    const PooledGeometry<T> g(input, convolved, window, CG);
+    return CG * g.channel_size() <= 8 * most_columns;
 }
 
 template <class T>
