@@ -111,11 +111,13 @@ function tipLines(row) {
 // Points are named when they are pointed at, tapped or reached with the keyboard.
 function listen(plot, points, ring) {
   const tip = byId("tip");
+  let named = null;
   const hide = () => {
     tip.hidden = true;
     ring.setAttribute("visibility", "hidden");
   };
   const show = (point) => {
+    named = point;
     fill(ring, { cx: point.x, cy: point.y, visibility: "visible" }, []);
     const lines = tipLines(point.row).map((line) => element("span", {}, line));
     tip.replaceChildren(element("strong", {}, point.row.shape), ...lines);
@@ -148,7 +150,7 @@ function listen(plot, points, ring) {
   };
   for (const point of points) {
     point.node.onfocus = () => show(point);
-    point.node.onblur = hide;
+    point.node.onblur = () => point === named && hide(); // a tap may have named another by now
   }
   hide();
 }
