@@ -247,22 +247,15 @@ class Sequential:
         return {" + ".join(names[id(layer)] for layer in step.layers): step for step in steps}
 
     def plan(self, input_shape: tuple[int, ...]) -> MemoryPlan:
-        """What a batch will cost in operations and memory; no data needed.
+        """What a batch (N, C, H, W) or (N, D) costs in operations and memory; no data needed.
 
-        Parameters
-        ----------
-        input_shape : (N, C, H, W) or (N, D)
-            Of the batch. Without N it is one sample's.
-
-        Returns
-        -------
-        MemoryPlan
-            A row for each layer; for each block where the network is `fused`. `print` it.
+        Without N it is one sample's shape. `print` the plan: it has a row for each layer; for each
+        block where the network is `fused`.
 
         Raises
         ------
         TypeError, ValueError
-            When it is no such shape, or a layer does not fit it.
+            When `input_shape` is no such shape, or a layer does not fit it.
         """
         return make_plan(self, input_shape)
 
