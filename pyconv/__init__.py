@@ -2,7 +2,7 @@
 
 The functions on arrays (`im2col`, `conv2d`, `max_pool2d`, ...) are here; `pyconv.reference` holds
 the same ones in plain NumPy. `pyconv.layers`, `pyconv.networks`, `pyconv.optimizers`,
-`pyconv.datasets` and `pyconv.Trainer` load when they are first used.
+`pyconv.datasets`, `pyconv.Trainer` and `pyconv.profile` load when they are first used.
 """
 
 import importlib
@@ -42,6 +42,7 @@ from .system import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from . import datasets, gradient_check, layers, networks, optimizers, weights
+    from .profiling.network import profile
     from .trainer import Trainer
 
 # Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
@@ -70,6 +71,7 @@ __all__ = [
     "max_pool2d_backward",
     "networks",
     "optimizers",
+    "profile",
     "reference",
     "relu",
     "relu_backward",
@@ -86,6 +88,10 @@ def __getattr__(name: str) -> Any:
         from .trainer import Trainer
 
         return Trainer
+    if name == "profile":
+        from .profiling.network import profile
+
+        return profile
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

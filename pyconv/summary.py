@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .tables import Table
+
 
 @dataclass(frozen=True)
 class Row:
@@ -34,39 +36,33 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 def print_summary(name: str, rows: list[Row]) -> None:
     """Print the shape flow of a network and a table of its layers to standard output."""
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
     flow: list[str] = []
     for row in rows:
         if not flow or flow[-1] != shape_text(row.shape):
             flow.append(shape_text(row.shape))
-
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    columns = ("layer", "output shape", "parameters", "multiply-adds", "bytes")
-    totals = (
-        "in all",
-        "",
-        f"{sum(row.parameters for row in rows):,}",
-        f"{sum(row.multiply_adds for row in rows):,}",
-        f"{sum(row.bytes for row in rows):,}",
+    table = Table(
+        columns=("layer", "output shape", "parameters", "multiply-adds", "bytes"),
+        words=2,
+        rows=[
+            [
+                row.name,
+                shape_text(row.shape),
+                f"{row.parameters:,}" if row.parameters else "",
+                f"{row.multiply_adds:,}" if row.multiply_adds else "",
+                f"{row.bytes:,}",
+            ]
+            for row in rows
+        ],
+        totals=[
+            "in all",
+            "",
+            f"{sum(row.parameters for row in rows):,}",
+            f"{sum(row.multiply_adds for row in rows):,}",
+            f"{sum(row.bytes for row in rows):,}",
+        ],
+        heading=f"{name}: {' → '.join(flow)}",
+        notes=["Multiply-adds and bytes are for one sample (N = 1), forward."],
     )
-    for column, total in zip(columns, totals, strict=True):
-        justify = "left" if column in columns[:2] else "right"
-        table.add_column(column, total, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(
-            row.name,
-            shape_text(row.shape),
-            f"{row.parameters:,}" if row.parameters else "",
-            f"{row.multiply_adds:,}" if row.multiply_adds else "",
-            f"{row.bytes:,}",
-        )
-    console = Console(highlight=False, markup=False)
-    # A narrow terminal may break lines, but a table squeezed into it would lose digits.
-    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    console.width = max(console.width, needed)
-    console.print(f"{name}: {' → '.join(flow)}", soft_wrap=True)
-    console.print(table)
-    console.print("Multiply-adds and bytes are for one sample (N = 1), forward.", style="dim")
+    table.print(Console(highlight=False, markup=False))

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import checks, ops
 from ..checks import Array
-from .base import Layer, gradient_like
+from .base import Keeps, Layer, gradient_like
 
 
 class Relu(Layer):
@@ -29,6 +29,9 @@ class Relu(Layer):
     def backward(self, dout: Array) -> Array:
         y: Array = self._remembered(self.y)
         return ops.relu_backward(gradient_like(dout, y.shape, y.dtype), y)
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(output=True)
 
     @property
     def mask(self) -> Array | None:
@@ -58,3 +61,6 @@ class Sigmoid(Layer):
         out: Array = self._remembered(self.out)
         dx: Array = gradient_like(dout, out.shape, out.dtype) * (1 - out) * out
         return dx
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(output=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks, ops
 from ..checks import Array
-from .base import Layer, gradient_like
+from .base import Keeps, Layer, gradient_like
 
 
 class Affine(Layer):
@@ -58,11 +58,15 @@ class Affine(Layer):
     def multiply_adds(self, shape: tuple[int, ...]) -> int:
         return self.W.size
 
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(input=True)
+
 
 class Flatten(Layer):
     """(N, C, H, W) to (N, C*H*W)."""
 
     label = "Flatten"
+    output_is_input = True
 
     def __init__(self) -> None:
         self.original_x_shape: tuple[int, ...] | None = None

@@ -1,6 +1,6 @@
 """What a network asks of every layer."""
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -8,6 +8,22 @@ from .. import checks
 from ..checks import Array
 
 T = TypeVar("T")
+
+
+class Keeps(NamedTuple):
+    """What `forward` leaves for `backward`.
+
+    Attributes
+    ----------
+    input, output : bool
+        Whether the batch that came in stays, or the one that went out.
+    own : int
+        Bytes of what stays beside them.
+    """
+
+    input: bool = False
+    output: bool = False
+    own: int = 0
 
 
 class Layer:
@@ -21,11 +37,14 @@ class Layer:
         Names of the arrays that are part of the layer's state but have no gradient.
     label : str
         Short name; networks number their layers with it ("Conv1").
+    output_is_input : bool
+        Whether the output is the input's memory, seen in another shape.
     """
 
     parameters: tuple[str, ...] = ()
     buffers: ClassVar[tuple[str, ...]] = ()
     label: ClassVar[str] = "Layer"
+    output_is_input: ClassVar[bool] = False
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """Output for a batch. `train_flg` matters to Dropout and BatchNormalization alone."""
@@ -48,6 +67,26 @@ class Layer:
     def multiply_adds(self, shape: tuple[int, ...]) -> int:
         """Multiply-add operations of `forward` for one sample of the given shape."""
         return 0
+
+    def column_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Shape of what `im2col` makes of one sample: (OH*OW, C*FH*FW); (0, 0) without a window."""
+        return 0, 0
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        """What `forward` leaves for `backward`, of N samples of the given shape."""
+        return Keeps()
+
+    def held(self) -> list[Array]:
+        """The arrays that the last `forward` left, as they are."""
+        state = (*self.parameters, *self.buffers)
+        return [
+            value
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+            and name not in state
+            # a gradient, maybe of a bias that is the scalar 0
+            and not (name.startswith("d") and name[1:] in vars(self))
+        ]
 
     def branches(self) -> Array | None:
         """Which way each element went in the last `forward`; None where the layer has no kinks."""

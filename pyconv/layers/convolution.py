@@ -7,7 +7,7 @@ import numpy as np
 from .. import checks, ops
 from ..checks import Array
 from ..window import Padding, PerAxis, explicit, make_window, per_axis, whole
-from .base import Layer, image_shape
+from .base import Keeps, Layer, image_shape
 
 
 class Convolution(Layer):
@@ -86,6 +86,14 @@ class Convolution(Layer):
     def multiply_adds(self, shape: tuple[int, ...]) -> int:
         _, OH, OW = self.output_shape(shape)
         return self.W.size * OH * OW
+
+    def column_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        _, OH, OW = self.output_shape(shape)
+        _, C, FH, FW = self.W.shape
+        return OH * OW, C * self.groups * FH * FW
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(input=True)
 
     def settings(self) -> dict[str, Any]:
         return {

@@ -66,6 +66,15 @@ class SoftmaxWithLoss:
         dx: Array = (self.y - self._target) * (self.y.dtype.type(dout) / len(self.y))
         return dx
 
+    def held(self) -> list[Array]:
+        """The arrays that the last `forward` made and left: probabilities, and what they should be.
+
+        Returns
+        -------
+        list of ndarray (N, classes)
+        """
+        return [] if self.y is None else [self.y, self._target]
+
 
 def log_softmax(x: Array) -> Array:
     """Logarithm of the probabilities (N, classes) that scores (N, classes) stand for."""

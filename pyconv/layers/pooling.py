@@ -1,11 +1,14 @@
 """The pooling layer."""
 
+import math
 from typing import Any
+
+import numpy as np
 
 from .. import checks, ops
 from ..checks import Array
 from ..window import Padding, PerAxis, explicit, make_window, per_axis
-from .base import Layer, gradient_like, image_shape
+from .base import Keeps, Layer, gradient_like, image_shape
 
 
 class Pooling(Layer):
@@ -89,6 +92,16 @@ class Pooling(Layer):
         C, H, W = image_shape("Pooling", shape)
         window = make_window(self.pool_h, self.pool_w, self.stride, self.pad, self.dilation, (H, W))
         return C, *window.output_size(H, W, self.ceil_mode)
+
+    def column_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        C, OH, OW = self.output_shape(shape)
+        return OH * OW, C * self.pool_h * self.pool_w
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        if self.mode != "max":
+            return Keeps()
+        winner = np.min_scalar_type(self.pool_h * self.pool_w - 1)  # dtype of argmax
+        return Keeps(own=N * math.prod(self.output_shape(shape)) * winner.itemsize)
 
     def settings(self) -> dict[str, Any]:
         return {

@@ -1,12 +1,13 @@
 """Layers that behave differently in training: Dropout and BatchNormalization."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .. import checks
 from ..checks import Array
-from .base import Layer, gradient_like
+from .base import Keeps, Layer, gradient_like
 
 
 class Dropout(Layer):
@@ -49,6 +50,9 @@ class Dropout(Layer):
     def backward(self, dout: Array) -> Array:
         mask: Array = self._remembered(self.mask)
         return gradient_like(dout, mask.shape, mask.dtype) * mask
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(own=N * math.prod(shape) * itemsize)  # the mask
 
     def settings(self) -> dict[str, Any]:
         return {"dropout_ratio": self.dropout_ratio}
@@ -167,6 +171,9 @@ class BatchNormalization(Layer):
                 f"a sample of shape {shape} has {size} {kind}, but gamma has {len(self.gamma)}"
             )
         return shape
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(own=(N * math.prod(shape) + self.gamma.size) * itemsize)  # x_hat, and std
 
     def settings(self) -> dict[str, Any]:
         return {"momentum": self.momentum, "per": self.per}

@@ -11,11 +11,13 @@ from collections.abc import Collection
 from operator import attrgetter, is_
 from typing import Any, TypeGuard, TypeVar
 
+import numpy as np
+
 from .. import _core, checks
 from ..backend import current_backend
 from ..checks import Array
 from ..layers import Affine, Convolution, Layer, Pooling, Relu
-from ..layers.base import gradient_like
+from ..layers.base import Keeps, gradient_like
 from ..window import Window, explicit, per_axis
 
 L = TypeVar("L", bound=Layer)
@@ -26,10 +28,36 @@ OWN_FUNCTIONS = dict(zip(KINDS, map(functions_of, KINDS), strict=True))
 
 
 class Step:
-    """Layers computed one after another: what every block is, and what it falls back on."""
+    """Layers computed one after another: what every block is, and what it falls back on.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    frees : bool
+        Whether `backward` lets go of what `forward` kept; layers hold it until the next forward.
+    """
+
+    frees = False
 
     def __init__(self, *layers: Layer) -> None:
         self.layers = layers
+        self._kept: tuple[Any, ...] | None = None
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        """What `forward` keeps of N samples of this shape where it may; see `Layer.keeps`."""
+        (layer,) = self.layers  # a step of several layers is a block, with a `keeps` of its own
+        return layer.keeps(shape, N, itemsize)
+
+    def held(self) -> list[Array]:
+        """The arrays that the last `forward` left for `backward`."""
+        held = [array for layer in self.layers for array in layer.held()]
+        parameters = [array for layer in self.layers for array in layer.arrays().values()]
+        for value in self._kept or ():
+            for array in value if type(value) is tuple else (value,):
+                known = any(array is parameter for parameter in parameters)
+                if isinstance(array, np.ndarray) and not known:
+                    held.append(array)
+        return held
 
     def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
         """Output for a batch. `keep`: whether a `backward` follows, for which to keep it."""
@@ -59,13 +87,14 @@ def _can_leave_dx_out(layer: Layer) -> bool:
 class ConvolutionBlock(Step):
     """Convolution, ReLU and, where there is one, max-pooling in windows side by side."""
 
+    frees = True
+
     def __init__(
         self, convolution: Convolution, relu: Relu, pooling: Pooling | None = None
     ) -> None:
         super().__init__(convolution, relu, *([pooling] if pooling is not None else []))
         self.convolution, self.relu, self.pooling = convolution, relu, pooling
         self._memory = _Memory()
-        self._kept: tuple[Any, ...] | None = None
 
     def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
         if keep:
@@ -108,6 +137,13 @@ class ConvolutionBlock(Step):
             Window(*pool, *pool, 1, 1, 0, 0, 0, 0).output_size(OH, OW)  # refuses a large pool
         return W, b, window, groups, pool
 
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        taps = self.pooling.pool_h * self.pooling.pool_w if self.pooling is not None else 1
+        if self.pooling is None or taps == 1:  # nothing to choose between
+            return Keeps(input=True, output=True)
+        argmax = self.pooling.keeps(self.convolution.output_shape(shape), N, itemsize).own
+        return Keeps(input=True, output=True, own=argmax)
+
     def _forget(self) -> None:
         """A layer must not go back through a batch that was not the last one."""
         self.convolution.x = self.relu.y = None
@@ -141,11 +177,12 @@ def _stands_side_by_side(pooling: Pooling) -> bool:
 class AffineBlock(Step):
     """Affine and, where there is one, the ReLU after it."""
 
+    frees = True
+
     def __init__(self, affine: Affine, relu: Relu | None = None) -> None:
         super().__init__(affine, *([relu] if relu is not None else []))
         self.affine, self.relu = affine, relu
         self._memory = _Memory()
-        self._kept: tuple[Any, ...] | None = None
 
     def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
         if keep:
@@ -179,6 +216,9 @@ class AffineBlock(Step):
         affine = self.affine
         dx, affine.dW, affine.db = _core.affine_backward(rows, dout, W, past_relu, need_dx)
         return dx.reshape(shape) if dx is not None else None
+
+    def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
+        return Keeps(input=True, output=True)
 
 
 class _Memory:

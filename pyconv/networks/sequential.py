@@ -17,6 +17,7 @@ from ..summary import Row, print_summary
 from ..window import whole
 from .arrays import Arrays
 from .fusion import Plan, Step
+from .memory_plan import MemoryPlan, make_plan
 
 
 class Sequential:
@@ -238,6 +239,25 @@ class Sequential:
             Shape of one sample, where the network was not made with one.
         """
         print_summary(self.name, self.summary_rows(input_dim))
+
+    def steps(self) -> dict[str, Step]:
+        """What the network computes in one: layers, and blocks by names such as "Conv1 + Relu1"."""
+        names = {id(layer): name for name, layer in self.layers.items()}
+        steps = self._plan.steps(self.layers.values(), self.fused)
+        return {" + ".join(names[id(layer)] for layer in step.layers): step for step in steps}
+
+    def plan(self, input_shape: tuple[int, ...]) -> MemoryPlan:
+        """What a batch (N, C, H, W) or (N, D) costs in operations and memory; no data needed.
+
+        Without N it is one sample's shape. `print` the plan: it has a row for each layer; for each
+        block where the network is `fused`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `input_shape` is no such shape, or a layer does not fit it.
+        """
+        return make_plan(self, input_shape)
 
     def describe(self) -> dict[str, Any]:
         """What a weight file says of the network beside its arrays, as JSON can hold it."""
