@@ -43,11 +43,13 @@ from .system import build_info, get_num_threads, set_num_threads
 if TYPE_CHECKING:
     from . import datasets, gradient_check, layers, networks, optimizers, weights
     from .trainer import Trainer
+    from .verification import KernelError
 
 # Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
 _LAZY_MODULES = ("datasets", "gradient_check", "layers", "networks", "optimizers", "weights")
 
 __all__ = [
+    "KernelError",
     "Trainer",
     "__version__",
     "affine",
@@ -86,6 +88,10 @@ def __getattr__(name: str) -> Any:
         from .trainer import Trainer
 
         return Trainer
+    if name == "KernelError":
+        from .verification import KernelError
+
+        return KernelError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
