@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from . import datasets, gradient_check, layers, networks, optimizers, weights
     from .profiling.network import profile
     from .trainer import Trainer
+    from .verification import KernelError
 
 # Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
 _LAZY_MODULES = ("datasets", "gradient_check", "layers", "networks", "optimizers", "weights")
 
 __all__ = [
+    "KernelError",
     "Trainer",
     "__version__",
     "affine",
@@ -92,6 +94,10 @@ def __getattr__(name: str) -> Any:
         from .profiling.network import profile
 
         return profile
+    if name == "KernelError":
+        from .verification import KernelError
+
+        return KernelError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

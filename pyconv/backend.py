@@ -1,10 +1,10 @@
-"""Which implementation the functions of `pyconv` run: the compiled kernels or their NumPy twins."""
+"""What the functions of `pyconv` run: the compiled kernels, their NumPy twins, or both."""
 
 import os
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-BACKENDS = ("native", "reference")
+BACKENDS = ("native", "reference", "check")
 
 
 def _checked(name: object, source: str) -> str:
@@ -19,7 +19,7 @@ _current: ContextVar[str] = ContextVar("pyconv_backend", default=_default)
 
 
 def current_backend() -> str:
-    """Name of the backend in force: "native" or "reference"."""
+    """Name of the backend in force: "native", "reference" or "check"."""
     return _current.get()
 
 
@@ -28,9 +28,10 @@ class use_backend:
 
     Parameters
     ----------
-    name : {"native", "reference"}
-        "native" runs the compiled kernels, "reference" plain NumPy. The environment variable
-        PYCONV_BACKEND sets the default.
+    name : {"native", "reference", "check"}
+        "native" runs the compiled kernels, "reference" plain NumPy. "check" runs both and compares:
+        a call returns what the compiled kernel does, or raises `pyconv.KernelError` when the two
+        differ by more than rounding. The environment variable PYCONV_BACKEND sets the default.
 
     Raises
     ------
@@ -41,6 +42,8 @@ class use_backend:
     --------
     >>> with pyconv.use_backend("reference"):
     ...     y = layer.forward(x)
+    >>> with pyconv.use_backend("check"):
+    ...     gradients = network.gradient(x, t)
     """
 
     def __init__(self, name: str) -> None:

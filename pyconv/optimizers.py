@@ -59,15 +59,19 @@ class Optimizer:
         self.steps += 1
         numbers = self._numbers()
         compiled, twin = getattr(_core, self.kernel), getattr(steps, self.kernel)
-        native = current_backend() == "native"
+        backend = current_backend()
         for name, param in params.items():
             arrays = [param, gradients[name]]
             for remembered in self.state.values():
                 if name not in remembered:
                     remembered[name] = np.zeros_like(param)
                 arrays.append(remembered[name])
-            step = compiled if native and _fit_the_kernel(arrays) else twin
-            step(*arrays, *numbers)
+            if backend == "reference" or not _fit_the_kernel(arrays):
+                twin(*arrays, *numbers)
+            elif backend == "check":
+                _verified_step(name, self.kernel, arrays, numbers)
+            else:
+                compiled(*arrays, *numbers)
 
     def _numbers(self) -> tuple[float, ...]:
         """What this update's step takes beside arrays."""
@@ -107,6 +111,16 @@ def _same_kind(name: str, param: Array, what: str, other: Array) -> None:
             f"parameter {name!r} is {param.dtype} {param.shape}, but {what} "
             f"{other.dtype} {other.shape}"
         )
+
+
+def _verified_step(name: str, kernel: str, arrays: list[Array], numbers: tuple[float, ...]) -> None:
+    from .verification import KernelError, verified_step
+
+    try:
+        verified_step(kernel, arrays, numbers)
+    except KernelError as error:
+        error.add_note(f"in the update of parameter {name!r}")
+        raise
 
 
 def _fit_the_kernel(arrays: list[Array]) -> bool:

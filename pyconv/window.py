@@ -5,8 +5,10 @@ from typing import NamedTuple, TypeAlias
 
 # An int for both axes, or (height, width).
 PerAxis: TypeAlias = int | tuple[int, int]
+# ((top, bottom), (left, right))
+Sides: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 # An int, (height, width), ((top, bottom), (left, right)), "same" or "valid".
-Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Padding: TypeAlias = int | tuple[int, int] | Sides | str
 
 # The kernels compute coordinates in 64 bits: a position times a stride below 2^31 cannot overflow.
 LARGEST_SIZE = 2**31 - 1
@@ -36,6 +38,12 @@ class Window(NamedTuple):
             (self.filter_h - 1) * self.dilation_h + 1,
             (self.filter_w - 1) * self.dilation_w + 1,
         )
+
+    @property
+    def arguments(self) -> tuple[tuple[int, int], Sides, tuple[int, int]]:
+        """Stride, padding and dilation as the public functions take them."""
+        sides = (self.pad_top, self.pad_bottom), (self.pad_left, self.pad_right)
+        return (self.stride_h, self.stride_w), sides, (self.dilation_h, self.dilation_w)
 
     def output_size(self, height: int, width: int, ceil_mode: bool = False) -> tuple[int, int]:
         """Size (OH, OW) of what the window makes of an image of `height` by `width`.

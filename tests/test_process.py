@@ -93,6 +93,7 @@ CURRENT = "from pyconv.backend import current_backend; print(repr(current_backen
 def test_environment_sets_the_default_backend():
     assert printed(CURRENT) == printed(CURRENT, PYCONV_BACKEND="") == "native"
     assert printed(CURRENT, PYCONV_BACKEND="reference") == "reference"
+    assert printed(CURRENT, PYCONV_BACKEND="check") == "check"
 
 
 KERNEL_TESTS = """
@@ -121,7 +122,7 @@ def test_kernels_are_right_on_every_other_instruction_set_of_this_cpu(isa):
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("PYCONV_BACKEND", "torch", "must be one of 'native', 'reference', not 'torch'"),
+        ("PYCONV_BACKEND", "torch", "must be one of 'native', 'reference', 'check', not 'torch'"),
         ("PYCONV_ISA", "sse9", f"'sse9' .* Set it to one of {ISAS}, or unset it"),
         ("PYCONV_ISA", "AVX2", f"'AVX2' .* Set it to one of {ISAS}, or unset it"),
     ],
@@ -309,7 +310,7 @@ def test_importing_pyconv_loads_neither_the_command_line_nor_what_is_lazy():
 
 
 LAZY_MODULES = ["datasets", "gradient_check", "layers", "networks", "optimizers", "weights"]
-LAZY = ["Trainer", "profile", *LAZY_MODULES]
+LAZY = ["KernelError", "Trainer", "profile", *LAZY_MODULES]
 
 
 @pytest.mark.parametrize("name", LAZY)

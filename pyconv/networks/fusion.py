@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
-from .. import _core, checks
+from .. import _core, checks, ops
 from ..backend import current_backend
 from ..checks import Array
 from ..layers import Affine, Convolution, Layer, Pooling, Relu
@@ -117,7 +117,11 @@ class ConvolutionBlock(Step):
                 return super().forward(x, train_flg, keep)
             self._memory.keep(x, settings, arguments)
         W, b, window, groups, pool = arguments
-        y, argmax = _core.conv2d_block(x, W, b, window, groups, pool, keep)
+        if current_backend() == "check":
+            stride, pad, dilation = window.arguments
+            y, argmax = ops.conv2d_block(x, W, b, stride, pad, dilation, groups, pool, keep)
+        else:
+            y, argmax = _core.conv2d_block(x, W, b, window, groups, pool, keep)
         if keep:
             self._kept = (x, y, argmax, arguments)
         self._forget()
@@ -157,9 +161,16 @@ class ConvolutionBlock(Step):
         self._kept = None
         dout = gradient_like(dout, y.shape, y.dtype)
         layer = self.convolution
-        dx, layer.dW, layer.db = _core.conv2d_block_backward(
-            x, W, y, dout, argmax, window, groups, pool, need_dx and layer.need_dx
-        )
+        need_dx = bool(need_dx and layer.need_dx)
+        if current_backend() == "check":
+            stride, pad, dilation = window.arguments
+            dx, layer.dW, layer.db = ops.conv2d_block_backward(
+                x, W, y, dout, argmax, stride, pad, dilation, groups, pool, need_dx
+            )
+        else:
+            dx, layer.dW, layer.db = _core.conv2d_block_backward(
+                x, W, y, dout, argmax, window, groups, pool, need_dx
+            )
         return dx
 
 
@@ -198,7 +209,8 @@ class AffineBlock(Step):
             self._memory.keep(x, settings, arguments)
         W, b = arguments
         rows = x if x.ndim == 2 else x.reshape(len(x), len(W))
-        y = _core.affine(rows, W, b, self.relu is not None)
+        kernels = ops if current_backend() == "check" else _core
+        y: Array = kernels.affine(rows, W, b, self.relu is not None)
         if keep:
             self._kept = (x.shape, rows, W, y)
         affine.x = None  # see ConvolutionBlock._forget
@@ -214,7 +226,8 @@ class AffineBlock(Step):
         dout = gradient_like(dout, y.shape, y.dtype)
         past_relu = y if self.relu is not None else None
         affine = self.affine
-        dx, affine.dW, affine.db = _core.affine_backward(rows, dout, W, past_relu, need_dx)
+        kernels = ops if current_backend() == "check" else _core
+        dx, affine.dW, affine.db = kernels.affine_backward(rows, dout, W, past_relu, need_dx)
         return dx.reshape(shape) if dx is not None else None
 
     def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
@@ -263,7 +276,7 @@ class Plan:
 
     def steps(self, layers: Collection[Layer], fused: bool) -> list[Step]:
         """The layers in order, neighbours in blocks where `fused`."""
-        fused = bool(fused) and current_backend() == "native"
+        fused = bool(fused) and current_backend() != "reference"
         # Whoever gives one layer a function of its own gives it an attribute more.
         attributes = [*map(len, map(vars, layers))]
         basis = (fused, [*layers], attributes, [*map(functions_of, KINDS)])

@@ -1,6 +1,7 @@
 """The functions on arrays. Each checks its arguments and calls a compiled kernel.
 
-Inside `use_backend("reference")` the function of the same name in `pyconv.reference` runs instead.
+Inside `use_backend("reference")` the function of the same name in `pyconv.reference` runs instead,
+and inside `use_backend("check")` both run and are compared.
 """
 
 from .activation import relu, relu_backward

@@ -1,4 +1,4 @@
-"""The choice between a compiled kernel and its NumPy twin."""
+"""The choice between a compiled kernel, its NumPy twin, and both."""
 
 import functools
 from collections.abc import Callable
@@ -12,12 +12,17 @@ R = TypeVar("R")
 
 
 def with_twin(native: Callable[P, R]) -> Callable[P, R]:
-    """Run `native`, or its NumPy twin of the same name when the reference backend is in force."""
+    """Run `native`, its NumPy twin of the same name, or both, as the backend in force has it."""
     twin: Callable[P, R] = getattr(reference, native.__name__)
 
     @functools.wraps(native)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        chosen = twin if current_backend() == "reference" else native
+        backend = current_backend()
+        if backend == "check":
+            from ..verification import verified  # who never checks never loads it
+
+            return verified(native, *args, **kwargs)
+        chosen = twin if backend == "reference" else native
         return chosen(*args, **kwargs)
 
     return function
