@@ -253,3 +253,12 @@ def test_a_layer_is_checked(monkeypatch):
     plant(monkeypatch, "conv2d", (0, 0, 0, 0), lambda value: value + 1)
     with pyconv.use_backend("check"), pytest.raises(pyconv.KernelError, match="conv2d"):
         layers.Convolution(W).forward(X)
+
+
+def test_a_block_passes_where_winograd_makes_a_nan_of_an_infinity():
+    rng = np.random.default_rng(3)
+    x, W = rng.normal(size=(2, 40, 12, 12)), rng.normal(size=(36, 40, 3, 3))
+    x[rng.random(x.shape) < 0.002] = -np.inf
+    with pyconv.use_backend("check"):
+        y, _ = pyconv.conv2d_block(x, W, pool=(1, 2))
+    assert np.isnan(y).any()

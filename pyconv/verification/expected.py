@@ -181,13 +181,13 @@ def conv2d_block(
     if not need_argmax or (pool_h, pool_w) == (1, 1):
         return [*results, nothing("argmax")]
     right = exempt | ~np.isfinite(y)
-    if native[1] is not None and native[1].shape == y.shape:
+    if native[1] is not None and native[0].shape == native[1].shape == y.shape:
         # Rounding decides between near equals, though the winner cannot be far from the largest.
         winner, its_tolerance = (
             _taken(a, native[1], pool_h, pool_w) for a in (before, found.tolerance)
         )
         near = winner + its_tolerance >= y - tolerance
-        right |= near & ((native[0] > 0) | (native[1] == 0))
+        right |= ~np.isfinite(native[0]) | near & ((native[0] > 0) | (native[1] == 0))
     results.append(exactly("argmax", places.images, argmax, pool_w)._replace(right_anyway=right))
     return results
 
