@@ -324,8 +324,8 @@ def profile(
         list[str] | None,
         typer.Option(
             metavar="NAME|SIZES",
-            help="A shape by name, or a convolution as N,C,H,W*FN,FH,FW/stride/pad/dilation/groups "
-            "(what is left out at the end is 1/0/1/1); repeat for more.",
+            help="A shape by name, or a convolution: N,C,H,W*FN,FH,FW and, unless 1/0/1/1, "
+            "/stride/pad/dilation/groups; repeat for more.",
         ),
     ] = None,
     op: Annotated[
@@ -379,8 +379,9 @@ def profile(
 ) -> None:
     """Measure how fast pyconv is here, beside NumPy or other libraries.
 
-    Without options: the kernels of the MNIST network, layer by layer. Every result is held against
-    the reference before it is timed.
+    Without options: the kernels of the MNIST network, layer by layer.
+
+    Every result is held against the reference before it is timed.
     """
     from .profiling import command
 

@@ -21,8 +21,9 @@ from .suite import Task, shape_of
 
 # Shorter calls are timed several at once: reading the clock takes time, and it has a resolution.
 SAMPLE_SECONDS = max(50e-6, 1000 * time.get_clock_info("perf_counter").resolution)
-TURN_SECONDS = 0.1
-MOST_SAMPLES = 30
+TURN_SECONDS = 0.05
+MOST_SAMPLES = 50
+WARM_SECONDS = 0.005  # of calls before the first sample, two at least
 COLD_SAMPLES = 10
 SLOW_SECONDS = 0.1  # a call this long is warm by its own beginning
 TOLERANCE = 1e-3  # of the largest number: float32 sums in another order differ by about 1e-5
@@ -126,11 +127,13 @@ def time_call(call: Call) -> list[float]:
 
     Since the last turn other processes have had the caches, and the CPU may have slowed its clock.
     """
-    taken = 0.0
-    for _ in range(2):
+    calls, taken = 0, 0.0
+    begin = start = time.perf_counter()
+    while calls < 2 or start - begin < WARM_SECONDS:
         start = time.perf_counter()
         call.run()
         taken = time.perf_counter() - start
+        calls += 1
         if taken > SLOW_SECONDS:
             break
     loops = max(1, round(SAMPLE_SECONDS / max(taken, 1e-9)))
