@@ -16,7 +16,6 @@ from .checks import Array
 from .images import read_images
 from .layers.loss import log_softmax
 from .networks import DeepConvNet, Sequential, SimpleConvNet
-from .system import MOST_THREADS
 from .trainer import Trainer
 
 app = typer.Typer(
@@ -314,33 +313,84 @@ def summary(
 @app.command()
 @_in_sentences
 def profile(
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="Shapes: mnist, resnet50, vgg, mobilenet, pooling, columns, all; with commas.",
+            show_default="mnist, unless there is a --shape",
+        ),
+    ] = "",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|SIZES",
+            help="A shape by name, or a convolution: N,C,H,W*FN,FH,FW and, unless 1/0/1/1, "
+            "/stride/pad/dilation/groups; repeat for more.",
+        ),
+    ] = None,
+    op: Annotated[
+        str,
+        typer.Option(
+            help="Of these alone: conv, block, pool, columns, relu, affine, update, step, predict; "
+            "with commas.",
+            show_default="all",
+        ),
+    ] = "",
+    passes: Annotated[
+        str, typer.Option(help="Of forward, dx, dw, backward (all gradients), step; with commas.")
+    ] = "forward,dx,dw,backward,step",
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images a call.", show_default="the shape's own")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float64, or both.")] = "float32",
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[,N...]", help="Threads of each side, e.g. 1,2.", show_default="all"
+        ),
+    ] = None,
+    isa: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Of baseline, avx2, avx512: instruction sets of pyconv.",
+            show_default="the widest",
+        ),
+    ] = None,
     against: Annotated[
         str,
         typer.Option(help="Rivals: reference, torch, torch.compile, onnxruntime; with commas."),
     ] = "reference",
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Shape to measure; repeat for more.", show_default="all"),
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds, each side in turn.")] = 3,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OLD.json",
+            help="Tell what got faster or slower since; exit code 1 where it is slower by more "
+            "than noise and 10 %.",
+        ),
     ] = None,
-    passes: Annotated[
-        str, typer.Option(help="Of forward, dx, dw, step; with commas.")
-    ] = "forward,dx,dw,step",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_THREADS, help="Threads of each side.", show_default="all"),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Images a call.", show_default="the shape's own")
-    ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Rounds, each side in turn.")] = 5,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every number there, too.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page to look at there, too.")
+    ] = None,
 ) -> None:
-    """Measure how fast pyconv is here, beside other libraries, all held to the reference."""
+    """Measure how fast pyconv is here, beside NumPy or other libraries.
+
+    Without options: the kernels of the MNIST network, layer by layer.
+
+    Every result is held against the reference before it is timed.
+    """
     from .profiling import command
 
-    command.profile(against, shape or [], passes, threads, batch, repeat, json)
+    options = command.Options(
+        suite, shape or [], op, passes, batch, dtype, threads, isa, against, repeat, compare, json,
+        html,
+    )  # fmt: skip
+    if command.profile(options):
+        raise typer.Exit(1)
 
 
 def main() -> None:

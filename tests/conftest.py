@@ -34,3 +34,16 @@ def away_from_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("PYCONV_DATA", raising=False)
+
+
+@pytest.fixture
+def short_measurements(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pyconv profile` measures peaks for a moment, and calls a few times."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(
+        "from pyconv.profiling import machine, worker\n"
+        "machine.SECONDS, worker.MOST_SAMPLES = 0.001, 3\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))

@@ -1,49 +1,100 @@
 """`pyconv profile`, from its options to the report."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..system import get_num_threads
-from .race import race
-from .report import print_result, write_json
+from . import compare
+from .race import Result, race
+from .report import as_dict, print_result, write_json
 from .rivals import RIVALS
-from .suite import tasks
+from .settings import Setting, settings_of, split
+from .suite import Task, chosen_names, tasks
 
 
-def split(text: str) -> list[str]:
-    """The words of a list with commas."""
-    return [word for word in (part.strip() for part in text.split(",")) if word]
+@dataclass(frozen=True)
+class Options:
+    """The options of the command; lists are texts with commas, as on the command line."""
+
+    suite: str
+    shapes: list[str]
+    op: str
+    passes: str
+    batch: int | None
+    dtype: str
+    threads: str | None
+    isa: str | None
+    against: str
+    repeat: int
+    compare: Path | None
+    json: Path | None
+    html: Path | None
 
 
-def profile(
-    against: str,
-    shapes: list[str],
-    passes: str,
-    threads: int | None,
-    batch: int | None,
-    repeat: int,
-    json_file: Path | None,
-) -> None:
-    """Measure, print the table, and write the JSON file if one is wanted.
+def profile(options: Options) -> bool:
+    """Measure, print the table, and write and compare what is wanted.
+
+    Returns
+    -------
+    bool
+        Whether something got slower than in the profile compared with.
 
     Raises
     ------
     ValueError
-        When a name is unknown, a rival cannot be imported or a result is wrong.
+        When a name is unknown, a rival cannot be imported, a result is wrong, or the profile to
+        compare with is none or has nothing of what would be measured.
     FileNotFoundError
-        When there is no folder for the JSON file.
+        When there is no folder for a file, or no profile to compare with.
     """
-    rivals = list(dict.fromkeys(split(against)))
+    rivals = split(options.against)
     for rival in rivals:
         if rival not in RIVALS:
             raise ValueError(f"there is no rival {rival!r}; --against takes {', '.join(RIVALS)}")
-    chosen = tasks(shapes, split(passes), batch)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(json_file.parent)!r} to write {json_file.name} to"
+    names = chosen_names(split(options.suite), options.shapes)
+    chosen = tasks(
+        names, split(options.passes), options.batch, split(options.dtype), split(options.op)
+    )
+    settings = settings_of(options.threads, options.isa)
+    for file in (options.json, options.html):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {str(file.parent)!r} to write {file.name} to"
+            )
+    old = None if options.compare is None else _old_rows(options.compare, chosen, settings)
+
+    measured = _race_with_a_bar(chosen, rivals, settings, options.repeat)
+    result = as_dict(measured)
+    if options.json is not None:
+        write_json(result, options.json)
+    if options.html is not None:
+        from .page import write_page
+
+        write_page(result, options.html)
+    console = Console(highlight=False, markup=False)
+    print_result(measured, console)
+    if options.compare is None or old is None:
+        return False
+    changes = compare.changes(old, compare.rows_of(result))
+    return compare.print_changes(changes, options.compare, console)
+
+
+def _old_rows(file: Path, chosen: list[Task], settings: list[Setting]) -> compare.Rows:
+    """The rows to compare with; refused before minutes of measuring where there is none."""
+    old = compare.read_rows(file)
+    if not any(compare.key_of(task, setting) in old for task in chosen for setting in settings):
+        raise ValueError(
+            f"{file} has no row of what these options measure (on {'; '.join(map(str, settings))});"
+            " use the options that it was measured with"
         )
+    return old
+
+
+def _race_with_a_bar(
+    chosen: list[Task], rivals: list[str], settings: list[Setting], rounds: int
+) -> Result:
     errors = Console(stderr=True)
     with Progress(
         BarColumn(),
@@ -55,13 +106,10 @@ def profile(
         disable=not errors.is_terminal,
     ) as bar:
         shown = bar.add_task("starting", total=len(chosen), completed=-1)
-        result = race(
+        return race(
             chosen,
             rivals,
-            get_num_threads() if threads is None else threads,
-            repeat,
+            settings,
+            rounds,
             lambda what: bar.update(shown, advance=1, description=what),
         )
-    if json_file is not None:
-        write_json(result, json_file)
-    print_result(result, Console(highlight=False, markup=False))

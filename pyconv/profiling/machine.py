@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _core
+from .suite import Task
 
 # A sample is short, so that among many some are not interrupted by whatever else the machine does.
 STEPS = 100_000
@@ -29,6 +30,19 @@ class Peaks(NamedTuple):
 
     operations: float
     bytes: float
+
+
+def at_peak(task: Task, peaks: Peaks) -> tuple[float, float]:
+    """Seconds that a task would take if nothing but computing, or moving its bytes, took time."""
+    # a register holds half as many doubles
+    operations = peaks.operations * 4 / task.item_bytes
+    return task.cost.operations / operations, task.bytes / peaks.bytes
+
+
+def is_bound_by_memory(task: Task, peaks: Peaks) -> bool:
+    """Whether moving a task's bytes takes longer than computing, both at the peak."""
+    computing, moving = at_peak(task, peaks)
+    return moving > computing
 
 
 def measure_peaks() -> Peaks:

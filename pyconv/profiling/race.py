@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from .machine import Peaks
+from .machine import Peaks, is_bound_by_memory
+from .settings import Setting
 from .suite import Task
 
 OURS = "pyconv"
@@ -30,10 +31,19 @@ START = "from pyconv.profiling.worker import main\nmain()"
 
 
 class Side:
-    """A process that runs one library. Use in a `with` block."""
+    """A process that runs one library. Use in a `with` block.
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.name, self.version = name, ""
+    Parameters
+    ----------
+    name : str
+        Of `rivals.SIDES`.
+    threads : int
+    isa : str, optional
+        The instruction set of pyconv's kernels.
+    """
+
+    def __init__(self, name: str, threads: int, isa: str | None = None) -> None:
+        self.name, self.threads, self.isa, self.version = name, threads, isa, ""
         count = str(threads)
         environment = os.environ | {
             "OMP_NUM_THREADS": count,
@@ -42,6 +52,8 @@ class Side:
             "KMP_BLOCKTIME": "20",
             "PYCONV_BACKEND": "native",
         }
+        if isa is not None:
+            environment["PYCONV_ISA"] = isa
         # -P: a file of the current folder is not taken for a module
         command = [sys.executable, "-P", "-c", START, name, count]
         self.process = subprocess.Popen(
@@ -90,29 +102,80 @@ class Side:
         return answer["answer"]
 
 
-@dataclass(frozen=True)
+@dataclass
+class Times:
+    """Seconds of a side's calls.
+
+    Attributes
+    ----------
+    rounds : list of float
+        The median of each round.
+    samples : list of float
+        Of all rounds.
+    """
+
+    rounds: list[float] = field(default_factory=list)
+    samples: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def spread(self) -> float | None:
+        """From the first quartile of the samples to the third, by their median; None for one."""
+        if len(self.samples) < 2:
+            return None
+        first, median, third = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return (third - first) / median
+
+    def add(self, samples: list[float]) -> None:
+        """Enter another round."""
+        self.rounds.append(statistics.median(samples))
+        self.samples += samples
+
+
+@dataclass
 class Row:
-    """The times of one task.
+    """The times of one task in one setting of pyconv, and of its rivals on as many threads.
 
     Attributes
     ----------
     task : Task
-    seconds : dict of str to dict of str to list of float
-        Of every side, of every way in which it computes the task, the time of a call in each round.
+    setting : Setting
+    times : dict of str to dict of str to Times
+        Of every side, of every way in which it computes the task.
+    memory : int or None
+        Bytes of the arrays that a call of pyconv makes, its result's among them.
+    cold_seconds : float or None
+        The median of pyconv's calls with nothing in a cache; None where that matters little.
     """
 
     task: Task
-    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    setting: Setting
+    times: dict[str, dict[str, Times]]
+    memory: int | None = None
+    cold_seconds: float | None = None
 
     def variant(self, side: str) -> str | None:
         """The fastest of the ways in which a side computes the task; None where it has none."""
-        ways = self.seconds.get(side)
-        return min(ways, key=lambda way: statistics.median(ways[way])) if ways else None
+        ways = self.times.get(side)
+        return min(ways, key=lambda way: ways[way].median) if ways else None
+
+    def fastest(self, side: str) -> Times | None:
+        """The times of that way."""
+        variant = self.variant(side)
+        return None if variant is None else self.times[side][variant]
 
     def median(self, side: str) -> float | None:
         """Seconds that a side takes, its fastest way."""
-        variant = self.variant(side)
-        return None if variant is None else statistics.median(self.seconds[side][variant])
+        times = self.fastest(side)
+        return None if times is None else times.median
+
+    def spread(self, side: str) -> float | None:
+        """How far its samples lie apart; see `Times.spread`."""
+        times = self.fastest(side)
+        return None if times is None else times.spread
 
     def ratio(self, rival: str) -> float | None:
         """How many times as long as pyconv a rival takes.
@@ -120,20 +183,29 @@ class Row:
         The median over the rounds of the two times of a round, which stand close to each other:
         what slows the machine down for a while slows both.
         """
-        variant, ours = self.variant(rival), self.variant(OURS)
-        if variant is None or ours is None:
+        theirs, ours = self.fastest(rival), self.fastest(OURS)
+        if theirs is None or ours is None:
             return None
         # a slow side has fewer rounds
-        rounds = zip(self.seconds[rival][variant], self.seconds[OURS][ours], strict=False)
-        return statistics.median(theirs / own for theirs, own in rounds)
+        rounds = zip(theirs.rounds, ours.rounds, strict=False)
+        return statistics.median(their / our for their, our in rounds)
 
 
 @dataclass(frozen=True)
 class Result:
-    """All that was measured, for `report` to show."""
+    """All that was measured, for `report` to show.
 
-    threads: int
-    peaks: Peaks
+    Attributes
+    ----------
+    peaks : dict of Setting to Peaks
+        In the order in which settings are shown.
+    versions : dict of str to str
+        Of every side, pyconv first.
+    rows : list of Row
+        Task by task, of every task all settings.
+    """
+
+    peaks: dict[Setting, Peaks]
     versions: dict[str, str]
     rows: list[Row]
 
@@ -145,7 +217,7 @@ class Result:
 def race(
     tasks: list[Task],
     rivals: list[str],
-    threads: int,
+    settings: list[Setting],
     rounds: int,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Result:
@@ -156,8 +228,8 @@ def race(
     tasks : list of Task
     rivals : list of str
         Of `rivals.RIVALS`.
-    threads : int
-        That each side uses.
+    settings : list of Setting
+        Of pyconv; rivals are measured once for each number of threads.
     rounds : int
         Turns of every side at every task.
     progress : callable, optional
@@ -170,33 +242,59 @@ def race(
     ChildProcessError
         When a side's process dies.
     """
+    counts = dict.fromkeys(setting.threads for setting in settings)
     with ExitStack() as stack:
-        sides = [stack.enter_context(Side(name, threads)) for name in (OURS, *rivals)]
+        ours = {s: stack.enter_context(Side(OURS, s.threads, s.isa)) for s in settings}
+        others = [stack.enter_context(Side(name, count)) for count in counts for name in rivals]
+        sides = [*ours.values(), *others]
         for side in sides:
             side.version = side.ask("hello")
-        pause = PAUSE_SECONDS if threads > 1 else 0.0  # one thread has nobody to wait for
-        time.sleep(pause)
-        before = Peaks(*sides[0].ask("peaks"))
-        rows = []
+        before = {setting: _peaks(side) for setting, side in ours.items()}
+        rows: list[Row] = []
         for task in tasks:
             progress(str(task))
-            rows.append(_race_one(task, sides, rounds, pause))
+            rows += _race_one(task, ours, others, before, rounds)
         # Once more: the machine may have been busy the first time.
-        time.sleep(pause)
-        after = Peaks(*sides[0].ask("peaks"))
-        peaks = Peaks(*map(max, before, after))
-        return Result(threads, peaks, {side.name: side.version for side in sides}, rows)
+        peaks = {
+            setting: Peaks(*map(max, before[setting], _peaks(side)))
+            for setting, side in ours.items()
+        }
+        return Result(peaks, {side.name: side.version for side in sides}, rows)
 
 
-def _race_one(task: Task, sides: list[Side], rounds: int, pause: float) -> Row:
-    row = Row(task)
-    for side in sides:
-        row.seconds[side.name] = {way: [] for way in side.ask("prepare", task=task)}
+def _peaks(side: Side) -> Peaks:
+    time.sleep(_pause(side))
+    return Peaks(*side.ask("peaks"))
+
+
+def _pause(side: Side) -> float:
+    return PAUSE_SECONDS if side.threads > 1 else 0.0  # one thread has nobody to wait for
+
+
+def _race_one(
+    task: Task,
+    ours: dict[Setting, Side],
+    others: list[Side],
+    peaks: dict[Setting, Peaks],
+    rounds: int,
+) -> list[Row]:
+    measured: dict[Side, dict[str, Times]] = {}
+    for side in (*ours.values(), *others):
+        measured[side] = {way: Times() for way in side.ask("prepare", task=task)}
+    memory = {setting: side.ask("memory", variant="") for setting, side in ours.items()}
     for _ in range(rounds):
-        for side in sides:
-            for way, seconds in row.seconds[side.name].items():
-                if seconds and seconds[0] > SLOW_SECONDS:
+        for side, ways in measured.items():
+            for way, times in ways.items():
+                if times.rounds and times.rounds[0] > SLOW_SECONDS:
                     continue
-                time.sleep(pause)
-                seconds.append(side.ask("time", variant=way))
-    return row
+                time.sleep(_pause(side))
+                times.add(side.ask("time", variant=way))
+    rows = []
+    for setting, side in ours.items():
+        rivals = {o.name: measured[o] for o in others if o.threads == setting.threads}
+        row = Row(task, setting, {OURS: measured[side], **rivals}, memory[setting])
+        if is_bound_by_memory(task, peaks[setting]):
+            time.sleep(_pause(side))
+            row.cold_seconds = statistics.median(side.ask("time cold", variant=""))
+        rows.append(row)
+    return rows

@@ -1,169 +1,48 @@
-"""The shapes that are measured, by name, and what each costs.
+"""The named shapes, the suites that they make up, and the tasks that options ask for.
 
 The convolutions are layers of well-known networks: the book's MNIST network, ResNet-50 (He et al.,
 2015, with the stride in the 3×3 layers), VGG-16 (Simonyan and Zisserman, 2014), GoogLeNet (Szegedy
 et al., 2014), MobileNet (Howard et al., 2017), and Deep Speech as DeepBench measures it.
 """
 
-import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, TypeAlias, get_args
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from ..checks import Array
-from ..networks import SimpleConvNet
-from ..window import Window, make_window
+from .shapes import (
+    DTYPES,
+    PASSES,
+    Activation,
+    Block,
+    Columns,
+    Convolution,
+    Cost,
+    DType,
+    FullyConnected,
+    Inputs,
+    Network,
+    Pass,
+    Pooling,
+    Shape,
+    Update,
+)  # fmt: skip
 
-# dx: the gradient of the input; dw: of the weights; step: a whole training step
-Pass: TypeAlias = Literal["forward", "dx", "dw", "step"]
-PASSES: tuple[Pass, ...] = get_args(Pass)
-Inputs: TypeAlias = dict[str, Array]
-
-FLOAT_BYTES = 4  # everything is measured in float32
 # What the NumPy reference gets done in some tenths of a second.
-REFERENCE_COST = (1e9, 30e6)  # operations, bytes
-
-
-class Cost(NamedTuple):
-    """What a call has to do whoever does it.
-
-    Attributes
-    ----------
-    operations : int
-        Multiplications and additions.
-    bytes : int
-        Size of every array read or written, each counted once; 0 for networks, where it depends on
-        what stays in the cache between layers.
-    """
-
-    operations: int
-    bytes: int
-
-
-def random(*shape: int, seed: int) -> Array:
-    """Normal float32 numbers, none of them zero: some libraries are faster where zeros are."""
-    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    values[values == 0] = 1
-    return values
-
-
-@dataclass(frozen=True)
-class Windowed:
-    """A window that moves over images (N, C, H, W)."""
-
-    name: str
-    image: tuple[int, int, int]
-    window: tuple[int, int]
-    batches: tuple[int, ...] = (16,)
-    stride: int = 1
-    pad: int = 0
-
-    @property
-    def geometry(self) -> Window:
-        return make_window(*self.window, self.stride, self.pad, 1, self.image[1:])
-
-    @property
-    def output_size(self) -> tuple[int, int]:
-        return self.geometry.output_size(*self.image[1:])
-
-
-@dataclass(frozen=True)
-class Convolution(Windowed):
-    """A convolution with bias."""
-
-    filters: int = 1
-    groups: int = 1
-    passes: ClassVar[tuple[Pass, ...]] = ("forward", "dx", "dw")
-
-    @property
-    def filter_shape(self) -> tuple[int, int, int, int]:
-        return (self.filters, self.image[0] // self.groups, *self.window)
-
-    def cost(self, which: Pass, batch: int) -> Cost:
-        outputs = batch * self.filters * math.prod(self.output_size)
-        weights = math.prod(self.filter_shape)
-        elements = batch * math.prod(self.image) + outputs + weights
-        return Cost(2 * outputs * weights // self.filters, FLOAT_BYTES * elements)
-
-    def inputs(self, batch: int) -> Inputs:
-        return {
-            "x": random(batch, *self.image, seed=1),
-            "W": random(*self.filter_shape, seed=2),
-            "b": random(self.filters, seed=3),
-            "dout": random(batch, self.filters, *self.output_size, seed=4),
-        }
-
-
-@dataclass(frozen=True)
-class Pooling(Windowed):
-    """Maximum or mean of windows."""
-
-    kind: Literal["max", "average"] = "max"
-    passes: ClassVar[tuple[Pass, ...]] = ("forward", "dx")
-
-    def cost(self, which: Pass, batch: int) -> Cost:
-        outputs = batch * self.image[0] * math.prod(self.output_size)
-        elements = batch * math.prod(self.image) + outputs
-        return Cost(outputs * math.prod(self.window), FLOAT_BYTES * elements)
-
-    def inputs(self, batch: int) -> Inputs:
-        return {
-            "x": random(batch, *self.image, seed=1),
-            "dout": random(batch, self.image[0], *self.output_size, seed=4),
-        }
-
-
-@dataclass(frozen=True)
-class Columns(Windowed):
-    """im2col as the forward pass and col2im, which is its gradient, as dx."""
-
-    passes: ClassVar[tuple[Pass, ...]] = ("forward", "dx")
-
-    def column_shape(self, batch: int) -> tuple[int, int]:
-        return batch * math.prod(self.output_size), self.image[0] * math.prod(self.window)
-
-    def cost(self, which: Pass, batch: int) -> Cost:
-        columns = math.prod(self.column_shape(batch))
-        elements = batch * math.prod(self.image) + columns
-        return Cost(columns if which == "dx" else 0, FLOAT_BYTES * elements)
-
-    def inputs(self, batch: int) -> Inputs:
-        return {
-            "x": random(batch, *self.image, seed=1),
-            "col": random(*self.column_shape(batch), seed=4),
-        }
-
-
-@dataclass(frozen=True)
-class Network:
-    """The book's `SimpleConvNet`: its prediction, or a step of its training with Adam."""
-
-    name: str
-    batches: tuple[int, ...]
-    passes: tuple[Pass, ...]
-
-    def build(self) -> SimpleConvNet:
-        """The network every side computes, with the same weights."""
-        return SimpleConvNet(rng=5)
-
-    def cost(self, which: Pass, batch: int) -> Cost:
-        layers = [row.multiply_adds for row in self.build().summary_rows() if row.multiply_adds]
-        multiply_adds = sum(layers)
-        if which == "step":  # the weights' gradients, and the inputs' but for the first layer's
-            multiply_adds += sum(layers) + sum(layers[1:])
-        return Cost(2 * multiply_adds * batch, 0)
-
-    def inputs(self, batch: int) -> Inputs:
-        x = random(batch, 1, 28, 28, seed=1)
-        return {"x": x, "t": np.random.default_rng(2).integers(0, 10, batch)}
-
-
-Shape: TypeAlias = Convolution | Pooling | Columns | Network
+REFERENCE_COST = (1e9, 7.5e6)  # operations, elements
 
 _MNIST_MAPS = (30, 24, 24)
 _LIST: tuple[Shape, ...] = (
     Convolution("mnist_conv1", (1, 28, 28), (5, 5), (100,), filters=30),
+    Activation("mnist_relu1", _MNIST_MAPS, (100,)),
+    Pooling("mnist_pool1", _MNIST_MAPS, (2, 2), (100,), stride=2),
+    Block("mnist_block1", (1, 28, 28), (5, 5), (100,), filters=30),
+    FullyConnected("mnist_affine1", (100,), (4320, 100), relu=True),
+    FullyConnected("mnist_affine2", (100,), (100, 10)),
+    Update("mnist_update", (100,)),
+    Network("mnist_train_step", (100,), ("step",)),
+    Network("mnist_predict", (1, 100), ("forward",)),
     Convolution("resnet50_conv1", (3, 224, 224), (7, 7), stride=2, pad=3, filters=64),
     Convolution("resnet50_res2a_2b", (64, 56, 56), (3, 3), pad=1, filters=64),
     Convolution("resnet50_res3b_2a", (512, 28, 28), (1, 1), filters=128),
@@ -179,14 +58,76 @@ _LIST: tuple[Shape, ...] = (
     Convolution("mobilenet_pw6", (256, 28, 28), (1, 1), filters=256),
     Convolution("mobilenet_dw3", (128, 56, 56), (3, 3), pad=1, filters=128, groups=128),
     Convolution("mobilenet_dw5", (512, 14, 14), (3, 3), pad=1, filters=512, groups=512),
-    Pooling("mnist_pool1", _MNIST_MAPS, (2, 2), (100,), stride=2),
     Pooling("mnist_avgpool1", _MNIST_MAPS, (2, 2), (100,), stride=2, kind="average"),
     Pooling("resnet50_pool1", (64, 112, 112), (3, 3), (32,), stride=2, pad=1),
     Columns("mnist_im2col", (1, 28, 28), (5, 5), (100,)),
-    Network("mnist_train_step", (100,), ("step",)),
-    Network("mnist_predict", (1, 100), ("forward",)),
 )
 SHAPES: dict[str, Shape] = {shape.name: shape for shape in _LIST}
+OPS = tuple(dict.fromkeys(shape.op for shape in _LIST))
+
+_NAMES = list(SHAPES)
+SUITES: dict[str, list[str]] = {
+    # the network as it is computed, layer by layer
+    "mnist": _NAMES[: _NAMES.index("mnist_predict") + 1],
+    **{
+        network: [name for name in _NAMES if name.startswith(f"{network}_")]
+        for network in ("resnet50", "vgg", "mobilenet")
+    },
+    "pooling": [shape.name for shape in _LIST if shape.op == "pool"],
+    "columns": [shape.name for shape in _LIST if shape.op == "columns"],
+    "all": _NAMES,
+}
+# What a training step consists of; its loss is computed in NumPy and has no kernel.
+TRAINING_STEP = "mnist_train_step"
+PARTS_OF_A_STEP = ("mnist_block1", "mnist_affine1", "mnist_affine2", "mnist_update")
+
+OWN = "N,C,H,W*FN,FH,FW/stride/pad/dilation/groups"
+EXAMPLE = "16,64,56,56*64,3,3/1/1"
+
+
+def shape_of(name: str) -> Shape:
+    """The shape of a name, or the convolution that a text like "16,64,56,56*64,3,3/1/1" says.
+
+    Raises
+    ------
+    ValueError
+        When it is neither, or the parts of a convolution do not fit together.
+    """
+    if name in SHAPES:
+        return SHAPES[name]
+    if "*" not in name:
+        raise ValueError(
+            f"there is no shape {name!r}; there are {', '.join(SHAPES)}, or one's own as "
+            f"{OWN}, e.g. {EXAMPLE}"
+        )
+    return _own_convolution(name)
+
+
+def _own_convolution(text: str) -> Convolution:
+    if not re.fullmatch(r"\d+(,\d+){3}\*\d+(,\d+){2}(/\d+){0,4}", text, re.ASCII):
+        raise ValueError(
+            f"cannot read the convolution {text!r}; it takes whole numbers as {OWN}, of which "
+            f"parts from the end may be left out, e.g. {EXAMPLE}"
+        )
+    sizes, *settings = text.split("/")
+    N, C, H, W, FN, FH, FW = map(int, re.split(r"[,*]", sizes))
+    # stride, pad, dilation, groups, and what those left out are
+    stride, pad, dilation, groups = (*map(int, settings), *(1, 0, 1, 1)[len(settings) :])
+    if min(N, C, H, W, FN, FH, FW, groups) < 1:
+        raise ValueError(f"every size, and the groups, of the convolution {text!r} must be above 0")
+    if C % groups or FN % groups:
+        raise ValueError(
+            f"the convolution {text!r} has {C} channels and {FN} filters, which do not both go "
+            f"into {groups} groups"
+        )
+    shape = Convolution(
+        text, (C, H, W), (FH, FW), (N,), stride, pad, dilation, filters=FN, groups=groups
+    )
+    try:
+        shape.geometry.output_size(H, W)  # refuses a window that does not fit
+    except ValueError as error:
+        raise ValueError(f"the convolution {text!r}: {error}") from None
+    return shape
 
 
 class Task(NamedTuple):
@@ -195,16 +136,32 @@ class Task(NamedTuple):
     shape: str
     which: Pass
     batch: int
+    dtype: DType = "float32"
 
     def __str__(self) -> str:
-        return f"{self.shape} {self.which}, batch {self.batch}"
+        dtype = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{self.shape} {self.which}, batch {self.batch}{dtype}"
 
     @property
     def cost(self) -> Cost:
-        return SHAPES[self.shape].cost(self.which, self.batch)
+        return shape_of(self.shape).cost(self.which, self.batch)
+
+    @property
+    def item_bytes(self) -> int:
+        """Size of a number."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def bytes(self) -> int:
+        """Size of every array read or written, each counted once."""
+        return self.cost.elements * self.item_bytes
+
+    @property
+    def op(self) -> str:
+        return shape_of(self.shape).op
 
     def inputs(self) -> Inputs:
-        return SHAPES[self.shape].inputs(self.batch)
+        return shape_of(self.shape).inputs(self.batch, self.dtype)
 
     def for_validation(self) -> "Task":
         """The same over as many images as the NumPy reference computes at once in little time."""
@@ -213,38 +170,72 @@ class Task(NamedTuple):
         return self._replace(batch=min(self.batch, max(images, 2)))
 
 
-def tasks(names: list[str], passes: list[str], batch: int | None = None) -> list[Task]:
-    """Every pass of every named shape, of all shapes where none is named.
-
-    Parameters
-    ----------
-    names : list of str
-        Of `SHAPES`.
-    passes : list of str
-        Of `PASSES`.
-    batch : int, optional
-        Images a call, instead of the shape's own number.
+def chosen_names(suites: list[str], names: list[str]) -> list[str]:
+    """The shapes of suites and those named; of the suite mnist where nothing is chosen.
 
     Raises
     ------
     ValueError
-        When there is no such shape or pass, or none of the shapes has one of the passes.
+        When there is no such suite.
     """
-    for name in names:
-        if name not in SHAPES:
-            raise ValueError(f"there is no shape {name!r}; there are {', '.join(SHAPES)}")
+    known("suite", suites, SUITES)
+    if not suites and not names:
+        suites = ["mnist"]
+    return list(dict.fromkeys([*(name for suite in suites for name in SUITES[suite]), *names]))
+
+
+def tasks(
+    names: list[str],
+    passes: list[str],
+    batch: int | None = None,
+    dtypes: list[str] | None = None,
+    ops: list[str] | None = None,
+) -> list[Task]:
+    """Every pass of every named shape.
+
+    Parameters
+    ----------
+    names : list of str
+        Of `SHAPES`, or convolutions as `shape_of` reads them.
+    passes : list of str
+        Of `PASSES`.
+    batch : int, optional
+        Images a call, instead of the shape's own number.
+    dtypes : list of str, optional
+        Of `DTYPES`; float32 where it is left out.
+    ops : list of str, optional
+        Of `OPS`: shapes of other operations are left out.
+
+    Raises
+    ------
+    ValueError
+        When there is no such name, or nothing has all that is asked for.
+    """
+    shapes = [shape_of(name) for name in names]
     if not passes:
         raise ValueError(f"no pass was named; there are {', '.join(PASSES)}")
-    for which in passes:
-        if which not in PASSES:
-            raise ValueError(f"there is no pass {which!r}; there are {', '.join(PASSES)}")
+    known("pass", passes, PASSES)
+    known("dtype", dtypes or [], DTYPES)
+    known("op", ops or [], OPS)
     chosen = [
-        Task(shape.name, which, size)
-        for shape in (SHAPES[name] for name in dict.fromkeys(names or SHAPES))
+        Task(shape.name, which, size, dtype)
+        for shape in shapes
+        if not ops or shape.op in ops
         for size in ((batch,) if batch else shape.batches)
+        for dtype in DTYPES
+        if dtype in (dtypes or ["float32"])
         for which in shape.passes
         if which in passes
     ]
     if not chosen:
-        raise ValueError(f"none of {', '.join(names)} has a pass {' or '.join(passes)}")
+        of = f" of op {' or '.join(ops)}" if ops else ""
+        raise ValueError(f"none of {', '.join(names)}{of} has a pass {' or '.join(passes)}")
     return chosen
+
+
+def known(what: str, words: list[str], there_are: Iterable[str]) -> None:
+    """Refuse a word that is not one of those there are."""
+    choices = list(there_are)
+    for word in words:
+        if word not in choices:
+            raise ValueError(f"there is no {what} {word!r}; there are {', '.join(choices)}")

@@ -5,22 +5,27 @@ It reads one request a line from standard input, and answers it with one line: b
 
 import json
 import os
-import statistics
 import sys
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
 
 from ..checks import Array
-from .machine import measure_peaks
-from .rivals import SIDES, Call, Reference
-from .suite import SHAPES, Task
+from .calls import Call
+from .machine import last_cache, measure_peaks
+from .ours import Reference
+from .rivals import SIDES
+from .suite import Task, shape_of
 
-SAMPLE_SECONDS = 50e-6  # shorter calls are timed several at once: the clock itself takes time
-TURN_SECONDS = 0.1
-MOST_SAMPLES = 30
-SLOW_SECONDS = 0.25  # a call this long is warm by its own beginning
+# Shorter calls are timed several at once: reading the clock takes time, and it has a resolution.
+SAMPLE_SECONDS = max(50e-6, 1000 * time.get_clock_info("perf_counter").resolution)
+TURN_SECONDS = 0.05
+MOST_SAMPLES = 50
+WARM_SECONDS = 0.005  # of calls before the first sample, two at least
+COLD_SAMPLES = 10
+SLOW_SECONDS = 0.1  # a call this long is warm by its own beginning
 TOLERANCE = 1e-3  # of the largest number: float32 sums in another order differ by about 1e-5
 
 
@@ -47,6 +52,10 @@ class Worker:
                 return self.prepare(Task(*task))
             case {"do": "time", "variant": variant}:
                 return time_call(self.calls[variant])
+            case {"do": "time cold", "variant": variant}:
+                return time_cold(self.calls[variant])
+            case {"do": "memory", "variant": variant}:
+                return memory_of(self.calls[variant])
         raise ValueError(f"a worker does not know {request!r}")
 
     def prepare(self, task: Task) -> list[str]:
@@ -64,7 +73,7 @@ class Worker:
         """
         self.calls = {}  # before the next arrays are made: memory for both may not be there
         validate(self.side, task.for_validation())
-        self.calls = self.side.calls(SHAPES[task.shape], task.which, task.inputs())
+        self.calls = self.side.calls(shape_of(task.shape), task.which, task.inputs())
         return list(self.calls)
 
 
@@ -78,7 +87,7 @@ def validate(side: Any, task: Task) -> None:
     """
     if isinstance(side, Reference):
         return
-    shape, inputs = SHAPES[task.shape], task.inputs()
+    shape, inputs = shape_of(task.shape), task.inputs()
     calls = side.calls(shape, task.which, inputs)
     if not calls:
         return
@@ -113,16 +122,18 @@ def _compare(found: Array, expected: Array, what: str) -> None:
         )
 
 
-def time_call(call: Call) -> float:
-    """Seconds a call takes: the median of this turn, after a warm-up.
+def time_call(call: Call) -> list[float]:
+    """Seconds a call takes, in every sample of this turn, after a warm-up.
 
     Since the last turn other processes have had the caches, and the CPU may have slowed its clock.
     """
-    taken = 0.0
-    for _ in range(2):
+    calls, taken = 0, 0.0
+    begin = start = time.perf_counter()
+    while calls < 2 or start - begin < WARM_SECONDS:
         start = time.perf_counter()
         call.run()
         taken = time.perf_counter() - start
+        calls += 1
         if taken > SLOW_SECONDS:
             break
     loops = max(1, round(SAMPLE_SECONDS / max(taken, 1e-9)))
@@ -133,7 +144,30 @@ def time_call(call: Call) -> float:
         for _ in range(loops):
             call.run()
         samples.append((time.perf_counter() - start) / loops)
-    return statistics.median(samples)
+    return samples
+
+
+def time_cold(call: Call) -> list[float]:
+    """Seconds a call takes when none of its arrays is in a cache: each sample is a single call."""
+    flush = np.zeros(2 * last_cache(), np.uint8)
+    samples = []
+    for _ in range(COLD_SAMPLES):
+        flush += 1  # the caches hold this now
+        start = time.perf_counter()
+        call.run()
+        samples.append(time.perf_counter() - start)
+    return samples
+
+
+def memory_of(call: Call) -> int:
+    """Bytes of the arrays that a call makes, its result's and others', at most at one time."""
+    call.run()  # what it keeps from the first call on is not counted
+    tracemalloc.start()
+    try:
+        call.run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def main() -> None:
