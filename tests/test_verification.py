@@ -129,7 +129,7 @@ def test_a_wrong_value_is_named(monkeypatch, kernel, arguments, of, result, inde
     assert error.reference == pytest.approx(right[index], rel=1e-4)
     assert error.max_absolute == pytest.approx(abs(float(error.native) - right[index]), rel=0.01)
     place = ", ".join(f"{axis} {i}" for axis, i in error.place.items())
-    says = f"disagree about {result} at {place}: {error.native} instead of {error.reference}"
+    says = f"disagree about {result} at {place}: {error.native!s} instead of {error.reference!s}"
     assert says in str(error)
     assert "absolute" in str(error)
     assert "relative" in str(error)

@@ -72,7 +72,7 @@ class KernelError(AssertionError):
         lines = [f"{self.function}: the compiled kernel and NumPy disagree about {self.result}"]
         if self.index:
             place = ", ".join(f"{axis} {i}" for axis, i in self.place.items())
-            lines[0] += f" at {place}: {self.native} instead of {self.reference}"
+            lines[0] += f" at {place}: {self.native!s} instead of {self.reference!s}"
             if self._difference.note:
                 lines.append(self._difference.note)
             lines.append(
@@ -81,7 +81,7 @@ class KernelError(AssertionError):
                 f"{self.max_ulp:.3g} ULP"
             )
         else:
-            lines[0] += f": it is {self.native} instead of {self.reference}"
+            lines[0] += f": it is {self.native!s} instead of {self.reference!s}"
         lines += [
             f"call: {self.function}({call})",
             f"kernels: {_core.build_info()['isa']}, {_core.num_threads()} threads",
