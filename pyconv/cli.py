@@ -377,11 +377,9 @@ def profile(
         Path | None, typer.Option(metavar="FILE", help="Write a page to look at there, too.")
     ] = None,
 ) -> None:
-    """Measure how fast pyconv is here, beside NumPy or other libraries.
+    """Measure how fast pyconv is here, beside other libraries, all held to the reference.
 
-    Without options: the kernels of the MNIST network, layer by layer.
-
-    Every result is held against the reference before it is timed.
+    Without options: the kernels of the MNIST network, layer by layer. Nothing wrong is timed.
     """
     from .profiling import command
 
