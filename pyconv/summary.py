@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .tables import Table
+from .tables import Table, shape_text
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,22 @@ class Row:
     bytes: int
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A batch of samples of this shape, as the deck writes it: (N,30,24,24)."""
-    return f"(N,{','.join(map(str, shape))})"
-
-
 def print_summary(name: str, rows: list[Row]) -> None:
     """Print the shape flow of a network and a table of its layers to standard output."""
     from rich.console import Console
 
     flow: list[str] = []
     for row in rows:
-        if not flow or flow[-1] != shape_text(row.shape):
-            flow.append(shape_text(row.shape))
+        shape = shape_text(("N", *row.shape))
+        if not flow or flow[-1] != shape:
+            flow.append(shape)
     table = Table(
         columns=("layer", "output shape", "parameters", "multiply-adds", "bytes"),
         words=2,
         rows=[
             [
                 row.name,
-                shape_text(row.shape),
+                shape_text(("N", *row.shape)),
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.multiply_adds:,}" if row.multiply_adds else "",
                 f"{row.bytes:,}",

@@ -3,11 +3,13 @@
 import html
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
 PREFIXES = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P"}
 
@@ -22,6 +24,20 @@ def amount(number: float, unit: str) -> str:
     whole_digits = len(str(int(abs(scaled))))
     decimals = max(3 - whole_digits, 0) if power else 0 if unit == "B" else 3 - whole_digits
     return f"{scaled:.{decimals}f} {PREFIXES[power]}{unit}"
+
+
+def shape_text(shape: Iterable[object]) -> str:
+    """A shape as the deck writes it: (N,30,24,24)."""
+    return f"({','.join(map(str, shape))})"
+
+
+def print_whole(table: "RichTable", console: "Console") -> None:
+    """Print a table as wide as it is: squeezed into a terminal it would lose digits."""
+    before = console.width
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.width = needed
+    console.print(table)
+    console.width = before
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ class Table:
     bars: dict[int, list[float]] = field(default_factory=dict)
 
     def print(self, console: "Console") -> None:
-        """Print it, as wide as it is: a table squeezed into a terminal would lose digits."""
+        """Print it, as wide as it is, between its heading and its notes."""
         from rich import box
         from rich.table import Table as RichTable
 
@@ -64,11 +80,9 @@ class Table:
             table.add_column(title, total, justify=justify, no_wrap=True)  # type: ignore[arg-type]
         for row in self.rows:
             table.add_row(*row)
-        needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
-        console.width = max(console.width, needed)
         if self.heading:
             console.print(self.heading, soft_wrap=True)
-        console.print(table)
+        print_whole(table, console)
         for note in self.notes:
             console.print(note, style="dim", soft_wrap=True)
 

@@ -99,8 +99,8 @@ void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias
     repeat<rows>([&](auto i) {
         if (i.value >= count) return;
         const T b = bias ? bias[i.value] : T(0);
-        auto state = out.template start<L>(0);
-        repeat<4>([&](auto v) { out.template take<L>(state, sum[i.value][v.value] + b, v.value); });
+        auto state = out.template start_with<L>(sum[i.value][0] + b);
+        repeat<3>([&](auto v) { out.template take<L>(state, sum[i.value][v.value + 1] + b, v.value + 1); });
         // ReLU after the maximum: of windows that have nothing above 0, the first pixel wins as it would before.
         const auto none = state.best <= 0;
         state.best = none ? Vector<T>{} : state.best;

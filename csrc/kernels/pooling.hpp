@@ -180,7 +180,7 @@ void pool_border(const Pooling& pooling, const Planes& planes, const T* plane, I
     for (Index ox = begin; ox < end; ++ox) {
         const Index columns = averaged_taps(window.w, ox, W, planes.count_include_pad);
         pool_windows<1, 1>(pooling, plane, W, window, oy * planes.output.w + ox, source(window.h, oy, 0),
-                              source(window.w, ox, 0), taps_h, taps_inside(window.w, ox, W), rows * columns);
+                           source(window.w, ox, 0), taps_h, taps_inside(window.w, ox, W), rows * columns);
     }
 }
 
@@ -197,7 +197,7 @@ void pool_rows(const Pooling pooling, const Planes& planes, const T* plane) {
             // The last vector overlaps the one before it and gives the same results there once more.
             const Index ox = next + N <= inside.end ? next : inside.end - N;
             pool_windows<N, Stride>(pooling, plane, W, window, oy * OW + ox, source(window.h, oy, 0),
-                                           source(window.w, ox, 0), taps_h, Taps{0, FW}, rows * FW);
+                                    source(window.w, ox, 0), taps_h, Taps{0, FW}, rows * FW);
         }
         if (inside.end < OW) pool_border(pooling, planes, plane, oy, inside.end, OW, taps_h, rows);
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..layers import Affine, Convolution
 from ..layers.base import Keeps
-from ..tables import Table, amount
+from ..tables import Table, amount, shape_text
 from ..window import whole
 from .fusion import Step
 
@@ -113,7 +113,7 @@ class MemoryPlan:
             words=2,
             rows=[
                 [
-                    row.layers, _shape(row.output_shape),
+                    row.layers, shape_text(row.output_shape),
                     f"{row.parameters:,}" if row.parameters else "", amount(row.flops, "FLOP"),
                     *(amount(getattr(row, name), "B") for name in memory),
                 ]
@@ -123,7 +123,7 @@ class MemoryPlan:
                 "in all", "", f"{self.total('parameters'):,}", amount(self.total("flops"), "FLOP"),
                 *(amount(self.total(name), "B") for name in memory),
             ],
-            heading=f"{self.network} for a batch {_shape(self.input_shape)} of {self.dtype}",
+            heading=f"{self.network} for a batch {shape_text(self.input_shape)} of {self.dtype}",
             notes=[
                 f"At most {amount(self.predict_peak_bytes, 'B')} are held at once by predict, "
                 f"{amount(self.gradient_peak_bytes, 'B')} by gradient, parameters "
@@ -134,10 +134,6 @@ class MemoryPlan:
             bars={4 + place: [getattr(row, name) / largest for row in self.rows]
                   for place, name in enumerate(memory)},
         )  # fmt: skip
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({','.join(map(str, shape))})"
 
 
 def make_plan(network: "Sequential", input_shape: object) -> MemoryPlan:

@@ -9,8 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..tables import print_whole
 from .race import OURS
-from .report import FORMAT, print_table
+from .report import FORMAT
 from .settings import Setting
 from .suite import Task
 from .words import duration
@@ -134,7 +135,7 @@ def print_changes(found: list[Change], old: Path, console: Console) -> bool:
                 f"±{change.noise:.0%}", "regression" if change.is_regression else verdict,
                 style="red" if change.is_regression else None,
             )  # fmt: skip
-        print_table(table, console)
+        print_whole(table, console)
     regressions = sum(change.is_regression for change in found)
     faster = sum(change.change < 0 for change in beyond)
     console.print(

@@ -15,6 +15,7 @@ from ..layers import Layer
 from ..networks import Sequential
 from ..system import build_info, get_num_threads
 from .network_report import NetworkProfile, ProfileRow
+from .samples import spread
 
 Row: TypeAlias = tuple[str, str]  # layers and pass
 Watch: TypeAlias = Callable[[Row, Array | None, Array | None], None]
@@ -107,12 +108,6 @@ def profile(network: Sequential, x: Array, t: Array | None = None) -> NetworkPro
         call_seconds=statistics.median(totals),
         call_spread=spread(totals),
     )
-
-
-def spread(times: list[float]) -> float:
-    """Third quartile minus first, as a part of the median."""
-    first, median, third = statistics.quantiles(times, n=4, method="inclusive")
-    return (third - first) / median
 
 
 def _compare_with_predict(network: Sequential, x: Array) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..tables import Table, amount
+from ..tables import Table, amount, shape_text
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,6 @@ class NetworkProfile:
         longest = max(row.seconds for row in self.rows)
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         where = self.isa if self.backend == "native" else f"the {self.backend} backend"
-        batch = ",".join(map(str, self.input_shape))
         return Table(
             columns=("layers", "pass", "time", "spread", "share", "FLOPs", "bytes", "rate", "kept"),
             words=2,
@@ -168,8 +167,8 @@ class NetworkProfile:
                 "",
                 amount(self.total("kept"), "B"),
             ],
-            heading=f"{self.network}.{self.call} of a batch ({batch}) of {self.dtype}, "
-            f"{threads}, {where}",
+            heading=f"{self.network}.{self.call} of a batch {shape_text(self.input_shape)} "
+            f"of {self.dtype}, {threads}, {where}",
             notes=[
                 self.sentence,
                 f"{self.call} itself takes {amount(self.call_seconds, 's')} (spread "

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from .machine import Peaks, is_bound_by_memory
+from .samples import spread
 from .settings import Setting
 from .suite import Task
 
@@ -124,10 +125,7 @@ class Times:
     @property
     def spread(self) -> float | None:
         """From the first quartile of the samples to the third, by their median; None for one."""
-        if len(self.samples) < 2:
-            return None
-        first, median, third = statistics.quantiles(self.samples, n=4, method="inclusive")
-        return (third - first) / median
+        return spread(self.samples) if len(self.samples) > 1 else None
 
     def add(self, samples: list[float]) -> None:
         """Enter another round."""

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..files import replacing
 from ..system import build_info
+from ..tables import print_whole
 from .machine import at_peak, cpu_name
 from .pytorch import CHANNELS_LAST
 from .race import OURS, Result, Row
@@ -51,7 +52,7 @@ def print_result(result: Result, console: Console) -> None:
         )
     versions = ", ".join(f"{side} {version}" for side, version in result.versions.items())
     console.print(versions, soft_wrap=True)
-    print_table(_table(result) if len(result.peaks) == 1 else _side_by_side(result), console)
+    print_whole(_table(result) if len(result.peaks) == 1 else _side_by_side(result), console)
     console.print(_notes(result), style="dim", soft_wrap=True)
     for setting in result.peaks:
         means = [
@@ -65,15 +66,6 @@ def print_result(result: Result, console: Console) -> None:
                 f"geometric mean of the speed-ups{where}: {', '.join(means)}", soft_wrap=True
             )
     console.print(where_the_time_goes(result), soft_wrap=True, style="bold")
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print a table as wide as it is: squeezed into a line it would lose digits."""
-    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    before = console.width
-    console.width = needed
-    console.print(table)
-    console.width = before
 
 
 def empty_table(result: Result) -> Table:
