@@ -2,7 +2,8 @@
 
 The functions on arrays (`im2col`, `conv2d`, `max_pool2d`, ...) are here; `pyconv.reference` holds
 the same ones in plain NumPy. `pyconv.layers`, `pyconv.networks`, `pyconv.optimizers`,
-`pyconv.datasets`, `pyconv.Trainer` and `pyconv.profile` load when they are first used.
+`pyconv.datasets`, `pyconv.explain`, `pyconv.Trainer` and `pyconv.profile` load when they are first
+used.
 """
 
 import importlib
@@ -41,13 +42,15 @@ from .ops import (
 from .system import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from . import datasets, gradient_check, layers, networks, optimizers, weights
+    from . import datasets, explain, gradient_check, layers, networks, optimizers, weights
     from .profiling.network import profile
     from .trainer import Trainer
     from .verification import KernelError
 
 # Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
-_LAZY_MODULES = ("datasets", "gradient_check", "layers", "networks", "optimizers", "weights")
+_LAZY_MODULES = (
+    "datasets", "explain", "gradient_check", "layers", "networks", "optimizers", "weights",
+)  # fmt: skip
 
 __all__ = [
     "KernelError",
@@ -65,6 +68,7 @@ __all__ = [
     "conv2d_block",
     "conv2d_block_backward",
     "datasets",
+    "explain",
     "get_num_threads",
     "gradient_check",
     "im2col",

@@ -1,21 +1,21 @@
-"""The `pyconv` command: train, predict, summary, profile."""
+"""The `pyconv` command: train, predict, summary, explain, profile."""
 
-import functools
-import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
 
-from . import datasets, weights
+from . import weights
 from .checks import Array
+from .explain.command import app as explain
 from .images import read_images
 from .layers.loss import log_softmax
 from .networks import DeepConvNet, Sequential, SimpleConvNet
+from .recipes import DATA_SETS, data_set_of
+from .sentences import in_sentences
 from .trainer import Trainer
 
 app = typer.Typer(
@@ -25,29 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(explain, name="explain")
+
 NetworkName = Literal["simple", "deep"]
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"]
 
 NETWORKS = {"simple": SimpleConvNet, "deep": DeepConvNet}
-
-
-class DataSet(NamedTuple):
-    """A data set by name, and how it is trained on unless options say otherwise."""
-
-    load: Callable[[], Any]
-    epochs: int = 3
-    batch_size: int = 50
-    shift: int = 0
-    adam_lr: float = 0.003
-
-
-DATA_SETS = {
-    # few images: many epochs, and shifted images make up for the rest
-    "digits": DataSet(datasets.load_digits, epochs=25, shift=2, adam_lr=0.005),
-    # at least 99 % of the test images; without shifts some seeds stay just below
-    "mnist": DataSet(datasets.load_mnist, epochs=3, batch_size=100, shift=1, adam_lr=0.005),
-    "fashion": DataSet(datasets.load_fashion_mnist),
-}
 
 
 @dataclass(frozen=True)
@@ -63,32 +46,8 @@ class Recipe:
     seed: int
 
 
-def _in_sentences(command: Callable[..., None]) -> Callable[..., None]:
-    """Answer what a user can put right with one sentence and exit code 1, not with a traceback."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except BrokenPipeError:
-            # Whoever read our output has stopped reading (pyconv summary | head -1). Python would
-            # complain once more when it flushes standard output at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("\ninterrupted", err=True)
-            raise typer.Exit(130) from None
-        except (
-            ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError
-        ) as error:  # fmt: skip
-            typer.echo(f"pyconv: error: {error}", err=True)
-            raise typer.Exit(1) from None
-
-    return wrapped
-
-
 @app.command()
-@_in_sentences
+@in_sentences
 def train(
     context: typer.Context,
     data: Annotated[
@@ -97,9 +56,7 @@ def train(
     ] = "digits",
     epochs: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Times through the data.", show_default="25 for digits, 4 for mnist, else 3"
-        ),
+        typer.Option(min=1, help="Times through the data.", show_default="25 for digits, else 3"),
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -112,7 +69,7 @@ def train(
         float | None,
         typer.Option(
             help="Learning rate at the start; it falls to 0 along half a cosine.",
-            show_default="for Adam 0.003, on digits 0.005, mnist 0.004; else the optimizer's own",
+            show_default="for Adam 0.003, on digits and mnist 0.005; else the optimizer's own",
         ),
     ] = None,
     network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
@@ -132,7 +89,7 @@ def train(
     ] = None,
 ) -> None:
     """Train the network of the deck on handwritten digits, and save its weights."""
-    data_set = _data_set(data)
+    data_set = data_set_of(data)
     data = data if data in DATA_SETS else str(Path(data).resolve())
     if lr is None and optimizer == "adam":
         lr = data_set.adam_lr
@@ -140,7 +97,7 @@ def train(
     recipe = Recipe(data, batch_size, optimizer, lr, network, data_set.shift, seed)
     if resume is not None:
         recipe = _recipe_of(resume, recipe, context)
-        data_set = _data_set(recipe.data)
+        data_set = data_set_of(recipe.data)
     target = weights.npz_path(out or resume or "weights.npz")
     _refuse_to_overwrite_others(target)
 
@@ -187,17 +144,6 @@ def train(
     typer.echo(f"test accuracy {model.accuracy(x_test, t_test):.2%}")
     typer.echo(f"weights       {target}")
     _draw(target, trainer, before, model.params["W1"])
-
-
-def _data_set(data: str) -> DataSet:
-    if data in DATA_SETS:
-        return DATA_SETS[data]
-    if not Path(data).is_dir():
-        raise FileNotFoundError(
-            f"--data takes {', '.join(DATA_SETS)} or a folder of four IDX files, and {data!r} is "
-            "none of these"
-        )
-    return DataSet(functools.partial(datasets.load_folder, data))
 
 
 def _recipe_of(resume: Path, given: Recipe, context: typer.Context) -> Recipe:
@@ -251,7 +197,7 @@ def _draw(target: Path, trainer: Trainer, before: Array, after: Array) -> None:
 
 
 @app.command()
-@_in_sentences
+@in_sentences
 def predict(
     weight_file: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="File of pyconv train.")],
     images: Annotated[
@@ -298,7 +244,7 @@ def predict(
 
 
 @app.command()
-@_in_sentences
+@in_sentences
 def summary(
     weight_file: Annotated[
         Path | None, typer.Argument(metavar="[WEIGHTS]", help="File of pyconv train.")
@@ -311,7 +257,7 @@ def summary(
 
 
 @app.command()
-@_in_sentences
+@in_sentences
 def profile(
     suite: Annotated[
         str,
