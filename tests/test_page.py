@@ -2,11 +2,9 @@
 
 import copy
 import json
-import re
-import shutil
-from html.parser import HTMLParser
 
 import pytest
+from browser import Page, asks_nobody, contrast, luminance, scrolls_sideways, tap, texts
 
 from pyconv.profiling.page import write_page
 
@@ -84,25 +82,6 @@ SEVERAL = profile(
 # The file
 
 
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and the text after each id or tag that begins."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.inside, self.tags, self.texts = "page", [], {}
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.inside = dict(attributes).get("id", tag)
-
-    def handle_data(self, data):
-        self.texts[self.inside] = self.texts.get(self.inside, "") + data
-
-    def handle_endtag(self, tag):
-        self.inside = "page"
-
-
 @pytest.fixture
 def written(tmp_path):
     def write(result):
@@ -132,12 +111,7 @@ def test_the_page_holds_the_profile_without_the_single_rounds(written):
 
 
 def test_the_page_asks_nobody_for_anything(written):
-    text, page = written(ONE)
-    assert "://" not in text
-    assert not re.search(r"@import|url\(|\bfetch\(|XMLHttpRequest|\bimport\b", text)
-    assert all(not {"src", "href"} & attributes.keys() for _, attributes in page.tags)
-    policies = [attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes]
-    assert policies[0].startswith("default-src 'none';")
+    asks_nobody(written(ONE)[0])
 
 
 def test_no_name_breaks_out_of_the_script_that_holds_it(written):
@@ -149,7 +123,7 @@ def test_no_name_breaks_out_of_the_script_that_holds_it(written):
     assert page.texts["title"] == f"pyconv profile: {HOSTILE}"
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in written(ONE)[1].tags]
     assert not set("<>&") & set(page.texts["result"])
-    assert text.count("</script") == 3  # of the page's own scripts
+    assert text.count("</script") == 4  # of the page's own scripts
 
 
 @pytest.mark.parametrize(
@@ -184,59 +158,18 @@ def test_a_disk_that_is_full_leaves_the_old_page(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
-# In a browser, which is started once
-
-SWITCHES = [
-    "headless",
-    "no-sandbox",  # which root cannot have
-    "disable-gpu",
-    "disable-quic",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-dev-shm-usage",
-    "disable-sync",
-    "no-first-run",
-]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no browser is here: apt install chromium chromium-driver to run this")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="pip install selenium to run this")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for switch in SWITCHES:
-        options.add_argument(f"--{switch}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    session = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield session
-    session.quit()
+# In a browser
 
 
 @pytest.fixture
-def shown(browser, tmp_path):
-    """Show a profile, in some width and scheme of colours; afterwards, no error was logged."""
+def shown(opened, tmp_path):
+    """Show a profile, in some width and scheme of colours."""
 
-    def show(result, width=1100, scheme="light"):
+    def show(result, **how):
         write_page(result, tmp_path / "page.html")
-        scheme = {"name": "prefers-color-scheme", "value": scheme}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.get((tmp_path / "page.html").as_uri())
-        return browser
+        return opened(tmp_path / "page.html", **how)
 
-    browser.get_log("browser")
-    yield show
-    assert browser.get_log("browser") == []
-
-
-def texts(browser, selector):
-    return [found.text for found in browser.find_elements("css selector", selector)]
+    return show
 
 
 def table(browser):
@@ -314,10 +247,7 @@ def test_a_tap_near_a_kernel_names_it(shown):
     ):
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
         x, y = browser.execute_script(place, point)
-        touch = {"type": "touchStart", "touchPoints": [{"x": x + 5, "y": y + 5}]}
-        browser.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
-        touch = {"type": "touchEnd", "touchPoints": []}
-        browser.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+        tap(browser, x + 5, y + 5)
         assert f"{rate} GF/s" in tip.text
         assert tip.rect["x"] >= 0
         assert tip.rect["x"] + tip.rect["width"] <= 360
@@ -411,14 +341,14 @@ def test_a_phone_scrolls_the_table_and_not_the_page(shown, result):
     result = copy.deepcopy(result)
     result["rows"][0]["shape"] = "100,1,28,28*30,5,5/stride1/pad0/dilation1/groups1"
     browser = shown(result, width=360)
-    seen, wide, table_seen, table_wide, bars = browser.execute_script(
+    seen, table_seen, table_wide, bars = browser.execute_script(
         "const table = document.getElementById('table');"
-        "const page = document.documentElement;"
-        "return [page.clientWidth, page.scrollWidth, "
+        "return [document.documentElement.clientWidth,"
         "  table.parentElement.clientWidth, table.offsetWidth,"
         "  [...document.querySelectorAll('#speedups .track')].map((track) => track.clientWidth)]"
     )
-    assert wide <= seen <= 360
+    assert seen <= 360
+    assert not scrolls_sideways(browser)
     assert table_wide > table_seen
     name = browser.find_element("css selector", "#table tbody th")
     assert name.rect["width"] < 200  # room for the numbers beside it
@@ -428,27 +358,15 @@ def test_a_phone_scrolls_the_table_and_not_the_page(shown, result):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_have_contrast(shown, scheme):
     browser = shown(ONE, scheme=scheme)
-    style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
-
-    def luminance(selector, name):
-        numbers = re.findall(r"[\d.]+", browser.execute_script(style, selector, name))
-        light = [int(number) / 255 for number in numbers[:3]]
-        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in light]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    def contrast(selector, name, ground):
-        dark, light = sorted([luminance(selector, name), luminance(ground, "backgroundColor")])
-        return (light + 0.05) / (dark + 0.05)
-
-    assert (luminance("body", "backgroundColor") < 0.1) == (scheme == "dark")
+    assert (luminance(browser, "body", "backgroundColor") < 0.1) == (scheme == "dark")
     for text in ("h1", "#setting", "#tiles small", "#table td", "#table button"):
-        assert contrast(text, "color", "body") >= 4.5, text
+        assert contrast(browser, text, "color", "body") >= 4.5, text
     for part in (".series0", ".series1", ".roof.chosen"):
         name = "stroke" if part.startswith(".roof") else "fill"
-        assert contrast(part, name, "body") >= 3, part
+        assert contrast(browser, part, name, "body") >= 3, part
     for bar in (".bar:not(.slower)", ".bar.slower"):
-        assert contrast(bar, "backgroundColor", "article") >= 3, bar
-    assert contrast(".cards h4", "color", "article") >= 4.5
+        assert contrast(browser, bar, "backgroundColor", "article") >= 3, bar
+    assert contrast(browser, ".cards h4", "color", "article") >= 4.5
 
 
 def test_a_name_with_markup_is_shown_as_it_is(shown):

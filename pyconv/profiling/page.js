@@ -1,27 +1,11 @@
 "use strict";
-// Draws the page from the profile in it (format 2 of `pyconv profile --json`). Text from the profile becomes text
-// nodes only, never markup.
+// Draws the page from the profile in it (format 2 of `pyconv profile --json`).
 
-const result = JSON.parse(document.getElementById("result").textContent);
-const byId = (id) => document.getElementById(id);
+const result = held("result");
 const distinct = (rows, key) => [...new Set(rows.map((row) => row[key]))];
 const rivals = Object.keys(result.versions).filter((side) => side !== "pyconv");
 const passes = distinct(result.rows, "pass");
 const severalTypes = distinct(result.rows, "dtype").length > 1;
-
-// Elements
-
-function fill(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-const shape = (tag, attributes = {}, ...children) =>
-  fill(document.createElementNS(byId("roofline").namespaceURI, tag), attributes, children);
 
 // Numbers as text; a number that was not measured is a dash
 

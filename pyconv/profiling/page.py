@@ -1,13 +1,10 @@
 """A profile as one page of HTML, which needs nothing but itself."""
 
 import html
-import json
-import re
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
+from .. import pages
 
 FORMAT = 2  # of the profile that the page draws
 
@@ -41,27 +38,8 @@ def write_page(result: dict[str, Any], target: Path) -> None:
     if not result["rows"]:
         raise ValueError("a page needs a row at least, and this profile has none")
     drawn = [{key: row[key] for key in row if key != "rounds"} for row in result["rows"]]
-    folder = files(__package__)
-
-    def text(name: str) -> str:
-        return folder.joinpath(name).read_text(encoding="utf-8")
-
     parts = {
         "title": html.escape(f"pyconv profile: {result['machine']['cpu']}"),
-        "style": text("page.css"),
-        "roofline": text("roofline.js"),
-        "script": text("page.js"),
-        "result": as_script({**result, "rows": drawn}),
+        "result": pages.as_script({**result, "rows": drawn}),
     }
-    # All the marks <!--name--> in one go: what looks like a mark in a part stays as it is.
-    page = re.sub("<!--([a-z]+)-->", lambda mark: parts[mark[1]], text("page.html"))
-    with replacing(target) as part:
-        part.write_text(page, encoding="utf-8")
-
-
-def as_script(data: dict[str, Any]) -> str:
-    """JSON that is safe inside a `<script>`: whatever its strings say, they cannot end it."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    pages.write(target, __package__, parts)
