@@ -301,7 +301,9 @@ def test_the_table_has_a_row_a_pass(tmp_path):
     for row in found["rows"]:
         assert row["op"] == SHAPES[row["shape"]].op
         assert row["rate"]["unit"] in ("GF/s", "GB/s")
-        assert (row["cold_seconds"] is not None) == (row["rate"]["unit"] == "GB/s")
+        if not row["operations"]:  # of others the peaks, which are measured twice, decide
+            assert row["rate"]["unit"] == "GB/s"
+            assert row["cold_seconds"] > 0
         ours, theirs = (row["rounds"][side][""] for side in ("pyconv", "reference"))
         assert row["ratios"]["reference"] == theirs[0] / ours[0]
         assert row["median_seconds"] == {"pyconv": ours[0], "reference": theirs[0]}

@@ -44,7 +44,7 @@ class Side:
     """
 
     def __init__(self, name: str, threads: int, isa: str | None = None) -> None:
-        self.name, self.threads, self.isa, self.version = name, threads, isa, ""
+        self.name, self.threads, self.isa = name, threads, isa
         count = str(threads)
         environment = os.environ | {
             "OMP_NUM_THREADS": count,
@@ -240,24 +240,34 @@ def race(
     ChildProcessError
         When a side's process dies.
     """
-    counts = dict.fromkeys(setting.threads for setting in settings)
     with ExitStack() as stack:
-        ours = {s: stack.enter_context(Side(OURS, s.threads, s.isa)) for s in settings}
-        others = [stack.enter_context(Side(name, count)) for count in counts for name in rivals]
-        sides = [*ours.values(), *others]
-        for side in sides:
-            side.version = side.ask("hello")
+        ours, others = _start(stack, settings, rivals)
+        versions = {side.name: side.ask("hello") for side in (*ours.values(), *others)}
         before = {setting: _peaks(side) for setting, side in ours.items()}
-        rows: list[Row] = []
-        for task in tasks:
-            progress(str(task))
-            rows += _race_one(task, ours, others, before, rounds)
-        # Once more: the machine may have been busy the first time.
+    rows: list[Row] = []
+    for task in tasks:
+        progress(str(task))
+        # New processes: where a call finds memory, and whether the system must hand it out anew,
+        # depends on what its process allocated before, and makes NumPy faster or slower by a third.
+        with ExitStack() as stack:
+            rows += _race_one(task, *_start(stack, settings, rivals), before, rounds)
+    with ExitStack() as stack:  # once more: the machine may have been busy the first time
+        ours, _ = _start(stack, settings, [])
         peaks = {
             setting: Peaks(*map(max, before[setting], _peaks(side)))
             for setting, side in ours.items()
         }
-        return Result(peaks, {side.name: side.version for side in sides}, rows)
+    return Result(peaks, versions, rows)
+
+
+def _start(
+    stack: ExitStack, settings: list[Setting], rivals: list[str]
+) -> tuple[dict[Setting, Side], list[Side]]:
+    """The processes of pyconv in every setting, and of its rivals, until `stack` is left."""
+    ours = {s: stack.enter_context(Side(OURS, s.threads, s.isa)) for s in settings}
+    counts = dict.fromkeys(setting.threads for setting in settings)
+    others = [stack.enter_context(Side(name, count)) for count in counts for name in rivals]
+    return ours, others
 
 
 def _peaks(side: Side) -> Peaks:
