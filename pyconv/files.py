@@ -19,3 +19,17 @@ def replacing(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def need_folder(target: Path) -> None:
+    """Find out before the work that a file could not be written after it.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no folder for it.
+    """
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(target.parent)!r} to write {target.name} to"
+        )

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from ..checks import Array
+from ..files import need_folder
 from ..sentences import in_sentences
 from . import inputs
-from .trace import WindowTrace
+from .convolution import ConvolutionTrace, convolution
+from .pooling import PoolingTrace, pooling
 
 app = typer.Typer(
     help="See the shapes change: what becomes of an array on its way through a layer.",
@@ -45,6 +47,14 @@ Data = Annotated[
     ),
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="The way of the gradients, too.")]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="Write a page to point at and to play with, instead of printing.",
+    ),
+]
 Lang = Annotated[Language, typer.Option(help="English or Korean.")]
 
 
@@ -63,14 +73,13 @@ def conv(
     image: Image = None,
     data: Data = None,
     backward: Backward = False,
+    html: Html = None,
     lang: Lang = "en",
 ) -> None:
     """Take a convolution apart: im2col, one matrix product, and the shape put right again.
 
     Without options: the example of the lecture, of one image.
     """
-    from .convolution import convolution
-
     x = _images(input, batch, image, data)
     shape = inputs.sizes("--filter", filter or f"2,{x.shape[1]},2,2", "FN,C,FH,FW")
     W = inputs.small_numbers(shape, -1, 2, seed=1)
@@ -78,7 +87,7 @@ def conv(
         x, W, None, inputs.per_axis("--stride", stride), inputs.padding(pad),
         inputs.per_axis("--dilation", dilation), lang,
     )  # fmt: skip
-    _show(trace, trace.backward() if backward else None, bool(image or data))
+    _show(trace, backward, html, bool(image or data))
 
 
 @app.command()
@@ -93,21 +102,20 @@ def pool(
     image: Image = None,
     data: Data = None,
     backward: Backward = False,
+    html: Html = None,
     lang: Lang = "en",
 ) -> None:
     """Take a max-pooling apart: im2col, a row for each window, and the largest number of each.
 
     Without options: the example of the lecture, of one image.
     """
-    from .pooling import pooling
-
     x = _images(input, batch, image, data)
     height, width = inputs.sizes("--pool", pool, "PH,PW")
     trace = pooling(
         x, height, width, inputs.per_axis("--stride", stride), inputs.padding(pad),
         inputs.per_axis("--dilation", dilation), lang,
     )  # fmt: skip
-    _show(trace, trace.backward() if backward else None, bool(image or data))
+    _show(trace, backward, html, bool(image or data))
 
 
 def _images(shape: str | None, batch: int | None, image: Path | None, data: str | None) -> Array:
@@ -117,13 +125,23 @@ def _images(shape: str | None, batch: int | None, image: Path | None, data: str 
     return x
 
 
-def _show(trace: WindowTrace, gradients: WindowTrace | None, values: bool) -> None:
+def _show(
+    trace: ConvolutionTrace | PoolingTrace, backward: bool, html: Path | None, values: bool
+) -> None:
+    if html is not None:
+        if backward:
+            raise ValueError("the page of --html has no gradients; give --backward without it")
+        from .figure import write_figure
+
+        need_folder(html)
+        write_figure(trace, html, trace.lang)
+        return typer.echo(f"{html}: a page to open in a browser")
     from rich.console import Console
 
     from .terminal import print_trace
 
     console = Console(highlight=False, markup=False)
     print_trace(trace, console, values)
-    if gradients is not None:
+    if backward:
         console.print()
-        print_trace(gradients, console, values)
+        print_trace(trace.backward(), console, values)

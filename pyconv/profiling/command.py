@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..files import need_folder
 from . import compare
 from .race import Result, race
 from .report import as_dict, print_result, write_json
@@ -59,10 +60,8 @@ def profile(options: Options) -> bool:
     )
     settings = settings_of(options.threads, options.isa)
     for file in (options.json, options.html):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise FileNotFoundError(
-                f"there is no folder {str(file.parent)!r} to write {file.name} to"
-            )
+        if file is not None:
+            need_folder(file)
     old = None if options.compare is None else _old_rows(options.compare, chosen, settings)
 
     measured = _race_with_a_bar(chosen, rivals, settings, options.repeat)

@@ -1,0 +1,250 @@
+"use strict";
+// The page: its sizes and values, what is chosen in it, and what the reader does.
+
+const given = held("given"); // {kind, sizes, x, W, b}
+const texts = held("words");
+const say = (name, values = {}) => texts[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const pool = given.kind === "pool";
+
+// Sliders: the sizes that each moves, and the least and most; a size that was given beyond them is reached as well.
+const SLIDERS = [
+  { name: "N", sizes: ["N"], least: 1, most: 3 },
+  { name: "C", sizes: ["C"], least: 1, most: 4 },
+  { name: "H", sizes: ["H"], least: 1, most: 12 },
+  { name: "W", sizes: ["W"], least: 1, most: 12 },
+  ...(pool ? [] : [{ name: "FN", sizes: ["FN"], least: 1, most: 4 }]),
+  { name: pool ? "PH" : "FH", sizes: ["FH"], least: 1, most: 5 },
+  { name: pool ? "PW" : "FW", sizes: ["FW"], least: 1, most: 5 },
+  { name: "stride", sizes: ["SH", "SW"], least: 1, most: 4 },
+  { name: "pad", sizes: ["top", "bottom", "left", "right"], least: 0, most: 3 },
+  { name: "dilation", sizes: ["DH", "DW"], least: 1, most: 3 },
+];
+
+const state = { sizes: { ...given.sizes }, labels: true, shown: null, chosen: null, m: null, parts: [], playing: null };
+
+// Values: those that were given, and beyond their sizes small numbers by a simple rule
+function valuesFor(g) {
+  const extend = (values, from, to, rule) => {
+    const data = [];
+    for (let i = 0; i < to[0]; i++) for (let j = 0; j < to[1]; j++) for (let y = 0; y < to[2]; y++) for (let x = 0; x < to[3]; x++) {
+      const known = i < from[0] && j < from[1] && y < from[2] && x < from[3];
+      data.push(known ? values[((i * from[1] + j) * from[2] + y) * from[3] + x] : rule(i, j, y, x));
+    }
+    return data;
+  };
+  const was = given.sizes;
+  const x = extend(given.x, [was.N, was.C, was.H, was.W], [g.N, g.C, g.H, g.W], (n, c, y, column) => (7 * n + 3 * c + 5 * y + 2 * column) % 10);
+  if (pool) return { x };
+  const W = extend(given.W, [was.FN, was.C, was.FH, was.FW], [g.FN, g.C, g.FH, g.FW], (f, c, y, column) => ((f + c + 2 * y + column) % 3) - 1);
+  const b = given.b && span(g.FN).map((f) => given.b[f] ?? 0);
+  return { x, W, b };
+}
+
+function measure(sizes) {
+  const { x, W, b } = valuesFor(sizes);
+  return { ...geometry(sizes, x, W, b), kind: given.kind, data: x, bias: b ?? null };
+}
+
+// Drawing
+
+function drawAll() {
+  const { m } = state;
+  state.parts = makeParts(m, say, state);
+  state.shown = chooseShown(m, wantedPlaces(m, state.chosen));
+  byId("figure").classList.toggle("big", isBig(m));
+  for (const part of state.parts) {
+    byId(part.id).querySelector(".shape").textContent = shapeOf(part.id, m);
+    drawPart(part);
+  }
+  byId("sizes").replaceChildren(...["H", "W"].map((axis) => element("p", {}, ruleOf(axis, m))));
+  byId("window").max = steps() - 1;
+}
+
+function shapeOf(id, m) {
+  const [FH, FW] = pool ? ["PH", "PW"] : ["FH", "FW"];
+  const [windows, taps] = [`${m.N}·${m.OH}·${m.OW}`, `${m.C}·${m.FH}·${m.FW}`];
+  return {
+    x: `(${m.N}, ${m.C}, ${m.H}, ${m.W}) = (N, C, H, W)`,
+    W: `(${m.FN}, ${m.C}, ${m.FH}, ${m.FW}) = (FN, C, FH, FW)`,
+    col: `(${m.rows}, ${m.columns}) = (N·OH·OW, C·${FH}·${FW}) = (${windows}, ${taps})`,
+    col_W: `(${m.columns}, ${m.FN}) = (C·FH·FW, FN)`,
+    product: `(${m.rows}, ${m.FN}) = (N·OH·OW, FN)`,
+    windows: `(${m.rows * m.C}, ${m.taps}) → (${m.rows * m.C},) = (N·OH·OW·C, PH·PW) → (N·OH·OW·C,)`,
+    y: pool ? `(${m.N}, ${m.C}, ${m.OH}, ${m.OW}) = (N, C, OH, OW)` : `(${m.N}, ${m.FN}, ${m.OH}, ${m.OW}) = (N, FN, OH, OW)`,
+  }[id];
+}
+
+// OH = (H + 2P − FH)/S + 1, with the numbers; where the division leaves a rest it is floored.
+function ruleOf(axis, m) {
+  const [size, before, after, dilation, reach, stride, output] = axis === "H"
+    ? [m.H, m.top, m.bottom, m.DH, m.reachH, m.SH, m.OH] : [m.W, m.left, m.right, m.DW, m.reachW, m.SW, m.OW];
+  const name = `${pool ? "P" : "F"}${axis}`;
+  const named = dilation === 1 ? name : `((${name} − 1)·${dilation} + 1)`;
+  const division = `(${size} + ${before + after} − ${reach}) / ${stride}`;
+  const floored = (size + before + after - reach) % stride ? `⌊${division}⌋` : division;
+  return `O${axis} = (${axis} + ${before === after ? "2·P" : "P"} − ${named}) / S + 1 = ${floored} + 1 = ${output}`;
+}
+
+// Show a thing, and choose it if it shall stay. What an abridged table does not show takes the place of what it does.
+function show(thing) {
+  const { m } = state;
+  const next = chooseShown(m, { ...wantedPlaces(m, state.chosen), ...wantedPlaces(m, thing) });
+  for (const [axis, places] of Object.entries(wantedPlaces(m, thing))) {
+    const missing = places.some((place) => next[axis].includes(place) && !state.shown[axis].includes(place));
+    if (missing) state.shown[axis] = next[axis];
+  }
+  const focused = document.activeElement?.dataset?.at;
+  for (const part of state.parts) if (JSON.stringify(part.visible()) !== part.drawn) drawPart(part);
+  if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
+  light(belongings(m, thing));
+  const parts = reading(m, thing, say, state.labels);
+  byId("reading").replaceChildren(...parts.map((part) => (typeof part === "string" ? element("p", {}, part) : part)));
+}
+
+// Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel
+
+const steps = () => state.m.rows * (pool ? state.m.C : 1);
+const stepOf = ({ r, f }) => (pool ? r * state.m.C + (f ?? 0) : r);
+
+function choose(thing) {
+  state.chosen = thing;
+  if (thing.f !== undefined) state.filter = thing.f;
+  if (thing.kind === "window") {
+    const slider = byId("window");
+    slider.value = stepOf(thing);
+    const place = { ...state.m.window(thing.r), ...(pool ? { c: thing.f ?? 0 } : {}) };
+    byId("place").textContent = Object.entries(place).map(([axis, index]) => `${axis} = ${index}`).join(", ");
+    slider.setAttribute("aria-valuetext", byId("place").textContent);
+  }
+  show(thing);
+}
+
+function stepTo(step) {
+  const last = Math.min(Math.max(step, 0), steps() - 1);
+  choose(pool ? { kind: "window", r: Math.floor(last / state.m.C), f: last % state.m.C } : { kind: "window", r: last, f: Math.min(state.filter, state.m.FN - 1) });
+  reveal(null);
+}
+
+function play(on) {
+  clearInterval(state.playing);
+  const step = () => (Number(byId("window").value) < steps() - 1 ? stepTo(Number(byId("window").value) + 1) : play(false));
+  state.playing = on ? setInterval(step, 900) : null;
+  byId("play").textContent = on ? "❚❚" : "▶";
+  byId("play").setAttribute("aria-label", say(on ? "pause" : "play"));
+  byId("reading").setAttribute("aria-live", on ? "off" : "polite");
+  if (on && Number(byId("window").value) === steps() - 1) stepTo(0);
+}
+
+// Sizes
+
+function resize(sizes) {
+  state.sizes = sizes;
+  for (const slider of SLIDERS) {
+    const values = [...new Set(slider.sizes.map((name) => sizes[name]))];
+    byId(`size-${slider.name}`).value = values[0];
+    byId(`value-${slider.name}`).textContent = values.join("×");
+  }
+  const m = measure(sizes);
+  byId("made_up").hidden = ["N", "C", "H", "W", "FN", "FH", "FW"].every((name) => sizes[name] <= given.sizes[name]);
+  byId("problem").hidden = m.fits;
+  byId("problem").textContent = m.fits ? "" : say("too_large", m);
+  if (!m.fits) return;
+  play(false);
+  state.m = m;
+  state.filter = Math.min(state.filter ?? 0, (pool ? m.C : m.FN) - 1);
+  const first = isBig(m) ? m.rowOf(0, m.OH >> 1, m.OW >> 1) : 0; // a corner of a digit is blank
+  const r = Math.min(state.chosen?.r ?? first, m.rows - 1);
+  state.chosen = { kind: "window", r, f: state.filter };
+  drawAll();
+  choose(state.chosen);
+}
+
+function buildSliders() {
+  const groups = [["group_images", ["N", "C", "H", "W"]], ["group_filters", ["FN", "FH", "FW", "PH", "PW"]], ["group_window", ["stride", "pad", "dilation"]]];
+  for (const [title, names] of groups) {
+    const sliders = SLIDERS.filter(({ name }) => names.includes(name)).map(({ name, sizes, least, most }) => {
+      const input = element("input", { type: "range", id: `size-${name}`, min: least, max: Math.max(most, ...sizes.map((size) => given.sizes[size])) });
+      input.addEventListener("input", () =>
+        resize({ ...state.sizes, ...Object.fromEntries(sizes.map((size) => [size, Number(input.value)])) }));
+      return element("label", {}, element("span", {}, say(`size_${name}`)), element("output", { id: `value-${name}`, for: `size-${name}` }), input);
+    });
+    byId("sliders").append(element("div", { role: "group", "aria-label": say(title) }, element("h3", {}, say(title)), ...sliders));
+  }
+}
+
+function buildParts() {
+  const codes = {
+    col: pool ? "col = im2col(x, PH, PW, stride, pad)" : "col = im2col(x, FH, FW, stride, pad)",
+    col_W: "col_W = W.reshape(FN, -1).T",
+    product: "out = np.dot(col, col_W) + b",
+    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
+    y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
+  };
+  const ids = pool ? ["x", "col", "windows", "y"] : ["x", "W", "col", "col_W", "product", "y"];
+  ids.forEach((id, index) => {
+    const title = element("h2", {}, element("span", { class: "step", "aria-hidden": "true" }, index + 1), say(`title_${id}`));
+    const code = codes[id] ? [element("code", {}, codes[id])] : [];
+    const note = element("p", {}, say(`note_${id}`));
+    const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, note);
+    byId("figure").append(element("figure", { id }, caption, element("div", { class: "tables" })));
+  });
+}
+
+// What the reader does
+
+const thingOf = (event) => event.target.closest?.("[data-at]");
+
+function listen() {
+  const figure = byId("figure");
+  figure.addEventListener("pointerover", (event) => {
+    const cell = thingOf(event);
+    if (cell && event.pointerType === "mouse" && state.playing === null) show(cell.ref);
+  });
+  figure.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && show(state.chosen));
+  figure.addEventListener("click", (event) => thingOf(event)?.focus({ preventScroll: true }));
+  figure.addEventListener("focusin", (event) => {
+    const cell = thingOf(event);
+    if (!cell) return;
+    const was = cells.get(cell.place.part.current);
+    if (was) was.tabIndex = -1;
+    cell.place.part.current = cell.ref.at;
+    cell.tabIndex = 0;
+    play(false);
+    choose(cell.ref);
+    reveal(cell);
+  });
+  figure.addEventListener("keydown", (event) => {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -1e9], End: [0, 1e9], PageUp: [-1e9, 0], PageDown: [1e9, 0] };
+    const cell = thingOf(event);
+    if (!cell || !moves[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const ref = beside(cell, ...moves[event.key]);
+    show(ref);
+    cells.get(ref.at).focus();
+  });
+  byId("window").addEventListener("input", (event) => {
+    play(false);
+    stepTo(Number(event.target.value));
+  });
+  const move = (by) => () => {
+    play(false);
+    stepTo(Number(byId("window").value) + by);
+  };
+  byId("previous").addEventListener("click", move(-1));
+  byId("next").addEventListener("click", move(1));
+  byId("play").addEventListener("click", () => play(state.playing === null));
+  byId("reset").addEventListener("click", () => resize({ ...given.sizes }));
+  for (const radio of document.querySelectorAll("[name=text]")) {
+    radio.addEventListener("change", () => {
+      state.labels = radio.value === "labels";
+      drawAll();
+      show(state.chosen);
+    });
+  }
+}
+
+byId("shapes").open = matchMedia("(min-width: 48rem)").matches;
+buildSliders();
+buildParts();
+resize({ ...given.sizes });
+listen();
