@@ -111,8 +111,9 @@ def scrolls_sideways(browser):
 def luminance(browser, selector, name):
     """The relative luminance of a colour in the style of an element, as WCAG defines it."""
     style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
-    numbers = re.findall(r"[\d.]+", browser.execute_script(style, selector, name))
-    light = [int(number) / 255 for number in numbers[:3]]
+    colour = browser.execute_script(style, selector, name)
+    full = 1 if colour.startswith("color(") else 255  # color(srgb 0.5 1 0) or rgb(128, 255, 0)
+    light = [float(number) / full for number in re.findall(r"[\d.]+", colour)[:3]]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in light]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from browser import browser as browser
 from browser import opened as opened
+from figures import figure as figure
 from hypothesis import HealthCheck, settings
 
 # test_kernels.py multiplies these by ten: 2,000 random cases for every kernel with a geometry

@@ -176,7 +176,7 @@ function buildParts() {
   const codes = {
     col: pool ? "col = im2col(x, PH, PW, stride, pad)" : "col = im2col(x, FH, FW, stride, pad)",
     col_W: "col_W = W.reshape(FN, -1).T",
-    product: "out = np.dot(col, col_W) + b",
+    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
     windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
     y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
   };
