@@ -162,6 +162,15 @@ def test_arrows_walk_through_a_matrix_that_is_abridged(figure):
     assert {(573, column) for column in range(25)} <= drawn(browser)["col"]
 
 
+def test_the_copies_of_a_pixel_come_into_view(figure):
+    browser = figure(DIGIT)
+    uses = set(zip(*map(list, DIGIT.uses(0, 0, 9, 19)), strict=True))
+    assert len(uses) == 25
+    lights, all_ = point(browser, "x", 0, 0, 9, 19)
+    assert lights["col"] == uses & all_["col"]
+    assert len(lights["col"]) >= 10
+
+
 def test_a_tap_lights(figure):
     browser = figure(convolution(), width=360)
     target = browser.find_element("css selector", "[data-at='col 3 1']")
@@ -173,6 +182,9 @@ def test_a_tap_lights(figure):
     assert lights["x"] == {(0, 0, 1, 2)}
     assert lights["W"] == {(0, 1), (1, 1)}
     assert {(3, column) for column in range(12)} - {(3, 1)} <= found(browser, ".near")["col"]
+    # As a screen reader does it: a click without touch or mouse.
+    browser.execute_script("document.querySelector('[data-at=\"y 0 1 0 1\"]').click()")
+    assert lit(browser)["product"] == {(1, 1)}
 
 
 def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):

@@ -20,24 +20,30 @@ const SLIDERS = [
   { name: "dilation", sizes: ["DH", "DW"], least: 1, most: 3 },
 ];
 
-const state = { sizes: { ...given.sizes }, labels: true, shown: null, chosen: null, m: null, parts: [], playing: null };
+// What the reader chose (sizes, names or numbers, a thing and with it a filter) and what is drawn of it: a geometry m
+// with its values, its parts, and the places along each axis that are shown.
+const state = { sizes: null, labels: true, chosen: null, filter: 0, m: null, parts: [], shown: null, playing: null };
 
-// Values: those that were given, and beyond their sizes small numbers by a simple rule
-function valuesFor(g) {
-  const extend = (values, from, to, rule) => {
-    const data = [];
-    for (let i = 0; i < to[0]; i++) for (let j = 0; j < to[1]; j++) for (let y = 0; y < to[2]; y++) for (let x = 0; x < to[3]; x++) {
-      const known = i < from[0] && j < from[1] && y < from[2] && x < from[3];
-      data.push(known ? values[((i * from[1] + j) * from[2] + y) * from[3] + x] : rule(i, j, y, x));
-    }
-    return data;
+// An array of four axes as it was given, and beyond its sizes small numbers by a rule
+function extended(values, from, to, rule) {
+  const data = [];
+  const offset = (place) => place.reduce((sum, index, axis) => sum * from[axis] + index, 0);
+  const fill = (place) => {
+    if (place.length < 4) span(to[place.length]).forEach((index) => fill([...place, index]));
+    else data.push(place.every((index, axis) => index < from[axis]) ? values[offset(place)] : rule(...place));
   };
+  fill([]);
+  return data;
+}
+
+function valuesFor(g) {
+  const images = ({ N, C, H, W }) => [N, C, H, W];
+  const filters = ({ FN, C, FH, FW }) => [FN, C, FH, FW];
   const was = given.sizes;
-  const x = extend(given.x, [was.N, was.C, was.H, was.W], [g.N, g.C, g.H, g.W], (n, c, y, column) => (7 * n + 3 * c + 5 * y + 2 * column) % 10);
+  const x = extended(given.x, images(was), images(g), (n, c, y, column) => (7 * n + 3 * c + 5 * y + 2 * column) % 10);
   if (pool) return { x };
-  const W = extend(given.W, [was.FN, was.C, was.FH, was.FW], [g.FN, g.C, g.FH, g.FW], (f, c, y, column) => ((f + c + 2 * y + column) % 3) - 1);
-  const b = given.b && span(g.FN).map((f) => given.b[f] ?? 0);
-  return { x, W, b };
+  const W = extended(given.W, filters(was), filters(g), (f, c, fy, fx) => ((f + c + 2 * fy + fx) % 3) - 1);
+  return { x, W, b: given.b && span(g.FN).map((f) => given.b[f] ?? 0) };
 }
 
 function measure(sizes) {
@@ -54,7 +60,7 @@ function drawAll() {
   byId("figure").classList.toggle("big", isBig(m));
   for (const part of state.parts) {
     byId(part.id).querySelector(".shape").textContent = shapeOf(part.id, m);
-    drawPart(part);
+    drawPart(part, state.shown);
   }
   byId("sizes").replaceChildren(...["H", "W"].map((axis) => element("p", {}, ruleOf(axis, m))));
   byId("window").max = steps() - 1;
@@ -70,11 +76,11 @@ function shapeOf(id, m) {
     col_W: `(${m.columns}, ${m.FN}) = (C·FH·FW, FN)`,
     product: `(${m.rows}, ${m.FN}) = (N·OH·OW, FN)`,
     windows: `(${m.rows * m.C}, ${m.taps}) → (${m.rows * m.C},) = (N·OH·OW·C, PH·PW) → (N·OH·OW·C,)`,
-    y: pool ? `(${m.N}, ${m.C}, ${m.OH}, ${m.OW}) = (N, C, OH, OW)` : `(${m.N}, ${m.FN}, ${m.OH}, ${m.OW}) = (N, FN, OH, OW)`,
+    y: `(${m.N}, ${pool ? m.C : m.FN}, ${m.OH}, ${m.OW}) = (N, ${pool ? "C" : "FN"}, OH, OW)`,
   }[id];
 }
 
-// OH = (H + 2P − FH)/S + 1, with the numbers; where the division leaves a rest it is floored.
+// OH = (H + 2·P − FH) / S + 1, with the numbers; where the division leaves a remainder it is floored.
 function ruleOf(axis, m) {
   const [size, before, after, dilation, reach, stride, output] = axis === "H"
     ? [m.H, m.top, m.bottom, m.DH, m.reachH, m.SH, m.OH] : [m.W, m.left, m.right, m.DW, m.reachW, m.SW, m.OW];
@@ -85,7 +91,7 @@ function ruleOf(axis, m) {
   return `O${axis} = (${axis} + ${before === after ? "2·P" : "P"} − ${named}) / S + 1 = ${floored} + 1 = ${output}`;
 }
 
-// Show a thing, and choose it if it shall stay. What an abridged table does not show takes the place of what it does.
+// Show a thing, for as long as it is pointed at. An abridged table makes room for what it does not show yet.
 function show(thing) {
   const { m } = state;
   const next = chooseShown(m, { ...wantedPlaces(m, state.chosen), ...wantedPlaces(m, thing) });
@@ -94,11 +100,12 @@ function show(thing) {
     if (missing) state.shown[axis] = next[axis];
   }
   const focused = document.activeElement?.dataset?.at;
-  for (const part of state.parts) if (JSON.stringify(part.visible()) !== part.drawn) drawPart(part);
+  for (const part of state.parts) {
+    if (JSON.stringify(part.visible(state.shown)) !== part.drawn) drawPart(part, state.shown);
+  }
   if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
   light(belongings(m, thing));
-  const parts = reading(m, thing, say, state.labels);
-  byId("reading").replaceChildren(...parts.map((part) => (typeof part === "string" ? element("p", {}, part) : part)));
+  byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
 }
 
 // Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel
@@ -106,6 +113,7 @@ function show(thing) {
 const steps = () => state.m.rows * (pool ? state.m.C : 1);
 const stepOf = ({ r, f }) => (pool ? r * state.m.C + (f ?? 0) : r);
 
+// Show a thing until another is chosen.
 function choose(thing) {
   state.chosen = thing;
   if (thing.f !== undefined) state.filter = thing.f;
@@ -119,20 +127,22 @@ function choose(thing) {
   show(thing);
 }
 
-function stepTo(step) {
-  const last = Math.min(Math.max(step, 0), steps() - 1);
-  choose(pool ? { kind: "window", r: Math.floor(last / state.m.C), f: last % state.m.C } : { kind: "window", r: last, f: Math.min(state.filter, state.m.FN - 1) });
+function stepTo(wanted) {
+  const last = Math.min(Math.max(wanted, 0), steps() - 1);
+  const { C } = state.m;
+  choose({ kind: "window", ...(pool ? { r: Math.floor(last / C), f: last % C } : { r: last, f: state.filter }) });
   reveal(null);
 }
 
+const step = () => Number(byId("window").value);
+
 function play(on) {
   clearInterval(state.playing);
-  const step = () => (Number(byId("window").value) < steps() - 1 ? stepTo(Number(byId("window").value) + 1) : play(false));
-  state.playing = on ? setInterval(step, 900) : null;
+  if (on && step() === steps() - 1) stepTo(0);
+  state.playing = on ? setInterval(() => (step() < steps() - 1 ? stepTo(step() + 1) : play(false)), 900) : null;
   byId("play").textContent = on ? "❚❚" : "▶";
   byId("play").setAttribute("aria-label", say(on ? "pause" : "play"));
   byId("reading").setAttribute("aria-live", on ? "off" : "polite");
-  if (on && Number(byId("window").value) === steps() - 1) stepTo(0);
 }
 
 // Sizes
@@ -151,7 +161,7 @@ function resize(sizes) {
   if (!m.fits) return;
   play(false);
   state.m = m;
-  state.filter = Math.min(state.filter ?? 0, (pool ? m.C : m.FN) - 1);
+  state.filter = Math.min(state.filter, (pool ? m.C : m.FN) - 1);
   const first = isBig(m) ? m.rowOf(0, m.OH >> 1, m.OW >> 1) : 0; // a corner of a digit is blank
   const r = Math.min(state.chosen?.r ?? first, m.rows - 1);
   state.chosen = { kind: "window", r, f: state.filter };
@@ -160,15 +170,24 @@ function resize(sizes) {
 }
 
 function buildSliders() {
-  const groups = [["group_images", ["N", "C", "H", "W"]], ["group_filters", ["FN", "FH", "FW", "PH", "PW"]], ["group_window", ["stride", "pad", "dilation"]]];
-  for (const [title, names] of groups) {
-    const sliders = SLIDERS.filter(({ name }) => names.includes(name)).map(({ name, sizes, least, most }) => {
-      const input = element("input", { type: "range", id: `size-${name}`, min: least, max: Math.max(most, ...sizes.map((size) => given.sizes[size])) });
-      input.addEventListener("input", () =>
-        resize({ ...state.sizes, ...Object.fromEntries(sizes.map((size) => [size, Number(input.value)])) }));
-      return element("label", {}, element("span", {}, say(`size_${name}`)), element("output", { id: `value-${name}`, for: `size-${name}` }), input);
-    });
-    byId("sliders").append(element("div", { role: "group", "aria-label": say(title) }, element("h3", {}, say(title)), ...sliders));
+  const groups = {
+    group_images: ["N", "C", "H", "W"],
+    group_filters: ["FN", "FH", "FW", "PH", "PW"],
+    group_window: ["stride", "pad", "dilation"],
+  };
+  for (const [title, names] of Object.entries(groups)) {
+    const home = element("div", { role: "group", "aria-label": say(title) }, element("h3", {}, say(title)));
+    for (const { name, sizes, least, most } of SLIDERS.filter((slider) => names.includes(slider.name))) {
+      const max = Math.max(most, ...sizes.map((size) => given.sizes[size]));
+      const slider = element("input", { type: "range", id: `size-${name}`, min: least, max });
+      const value = element("output", { id: `value-${name}`, for: slider.id });
+      slider.addEventListener("input", () => {
+        const moved = sizes.map((size) => [size, Number(slider.value)]);
+        resize({ ...state.sizes, ...Object.fromEntries(moved) });
+      });
+      home.append(element("label", {}, element("span", {}, say(`size_${name}`)), value, slider));
+    }
+    byId("sliders").append(home);
   }
 }
 
@@ -182,7 +201,8 @@ function buildParts() {
   };
   const ids = pool ? ["x", "col", "windows", "y"] : ["x", "W", "col", "col_W", "product", "y"];
   ids.forEach((id, index) => {
-    const title = element("h2", {}, element("span", { class: "step", "aria-hidden": "true" }, index + 1), say(`title_${id}`));
+    const number = element("span", { class: "step" }, index + 1);
+    const title = element("h2", {}, number, say(`title_${id}`));
     const code = codes[id] ? [element("code", {}, codes[id])] : [];
     const note = element("p", {}, say(`note_${id}`));
     const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, note);
@@ -192,6 +212,11 @@ function buildParts() {
 
 // What the reader does
 
+const FAR = 1e9;
+const MOVES = {
+  ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+  PageUp: [-FAR, 0], PageDown: [FAR, 0], Home: [0, -FAR], End: [0, FAR],
+};
 const thingOf = (event) => event.target.closest?.("[data-at]");
 
 function listen() {
@@ -214,11 +239,10 @@ function listen() {
     reveal(cell);
   });
   figure.addEventListener("keydown", (event) => {
-    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -1e9], End: [0, 1e9], PageUp: [-1e9, 0], PageDown: [1e9, 0] };
     const cell = thingOf(event);
-    if (!cell || !moves[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!cell || !MOVES[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    const ref = beside(cell, ...moves[event.key]);
+    const ref = beside(cell, ...MOVES[event.key]);
     show(ref);
     cells.get(ref.at).focus();
   });
@@ -228,7 +252,7 @@ function listen() {
   });
   const move = (by) => () => {
     play(false);
-    stepTo(Number(byId("window").value) + by);
+    stepTo(step() + by);
   };
   byId("previous").addEventListener("click", move(-1));
   byId("next").addEventListener("click", move(1));

@@ -2,8 +2,8 @@
 // The geometry of a convolution or a pooling, and the numbers it gives. Nothing here knows of the page.
 //
 // Sizes g: N, C, H, W, FN, FH, FW, SH, SW (stride), DH, DW (dilation), top, bottom, left, right (padding). Arrays are
-// flat, in the order of their axes: x (N, C, H, W), W (FN, C, FH, FW), b (FN). Rows of the matrix are ordered n, oy, ox;
-// its columns c, fy, fx.
+// flat, in the order of their axes: x (N, C, H, W), W (FN, C, FH, FW), b (FN). Rows of the matrix are ordered n, oy,
+// ox; its columns c, fy, fx.
 
 function geometry(g, x, W, b) {
   const reachH = (g.FH - 1) * g.DH + 1;

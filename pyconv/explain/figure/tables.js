@@ -2,10 +2,14 @@
 // A part of the figure: a table of cells, in blocks where it has more than two axes (an image per channel), abridged
 // where it is large. Every cell has one name, `at`, by which it is found and lit.
 //
-// part: id, rows and cols (all there are, the blocks' one after the other), blockRows and blockCols, visible() -> [rows,
-// cols], ref(row, col) -> what the cell shows, {at, kind, ...}, cell(ref) -> {text, label, channel, pad, shade, marked},
-// and, where wanted, rowHead(row), colHead(col) -> {text, label, ref, channel}, group(col) -> {key, name, channel},
-// block(row, col) -> title, corner, tiny, finer, dense.
+// part: {
+//   id, name, rows, cols: how many there are, those of all blocks one after the other; blockRows, blockCols
+//   visible(shown): the rows and the cols that are drawn, of `shown` places along each axis
+//   ref(row, col): what a cell stands for, {at, kind, ...}
+//   cell(ref): {text, label, channel, pad, marked, shade}, of which all but the label may be missing
+//   rowHead(row), colHead(col): {text, label, ref, channel}; group(col): {key, name, channel} over heads of one key
+//   block(row, col): the title of a block; corner: text; tiny, finer, dense: how large its cells are
+// }
 
 const cells = new Map(); // at -> its td or th
 
@@ -35,10 +39,10 @@ function withGaps(indices, size) {
 const blocks = (indices, size) => [...new Set(indices.map((index) => Math.floor(index / size)))].map((block) =>
   withGaps(indices.filter((index) => Math.floor(index / size) === block), size));
 
-function drawPart(part) {
+function drawPart(part, shown) {
   const home = byId(part.id).querySelector(".tables");
   for (const old of home.querySelectorAll("[data-at]")) cells.delete(old.dataset.at);
-  const [rows, cols] = part.visible();
+  const [rows, cols] = part.visible(shown);
   part.drawn = JSON.stringify([rows, cols]);
   const lines = blocks(rows, part.blockRows).map((ys) =>
     element("div", { class: "line" }, ...blocks(cols, part.blockCols).map((xs) => drawBlock(part, ys, xs))));
@@ -51,21 +55,26 @@ function drawPart(part) {
 function drawBlock(part, ys, xs) {
   const first = [ys.find((y) => y !== null), xs.find((x) => x !== null)];
   const title = part.block?.(...first);
-  const table = element("table", { role: "grid", "aria-label": [part.name, title].filter(Boolean).join(", "), class: part.tiny ? (part.finer ? "tiny finer" : "tiny") : part.dense ? "dense" : null });
+  const sizes = ["tiny", "finer", "dense"].filter((size) => part[size]).join(" ");
+  const label = title ? `${part.name}, ${title}` : part.name;
+  const table = element("table", { role: "grid", "aria-label": label, class: sizes });
   if (title) table.append(element("caption", {}, title));
   if (part.colHead) table.append(drawHeads(part, xs));
   const body = element("tbody");
   for (const y of ys) {
     const line = element("tr");
-    if (part.rowHead) line.append(y === null ? element("th", { class: "gap" }, "⋮") : drawHead(part, part.rowHead(y), y, -1));
-    for (const x of xs) line.append(x === null || y === null ? drawGap(x, y) : drawCell(part, y, x));
+    if (part.rowHead) line.append(y === null ? drawGap("th", "⋮") : drawHead(part, part.rowHead(y), y, -1));
+    for (const x of xs) {
+      if (y === null) line.append(drawGap("td", x === null ? "⋱" : "⋮"));
+      else line.append(x === null ? drawGap("td", "⋯") : drawCell(part, y, x));
+    }
     body.append(line);
   }
   table.append(body);
   return table;
 }
 
-const drawGap = (x, y) => element("td", { class: "gap", "aria-hidden": "true" }, x === null ? (y === null ? "⋱" : "⋯") : "⋮");
+const drawGap = (tag, dots) => element(tag, { class: "gap", "aria-hidden": "true" }, dots);
 
 function drawHeads(part, xs) {
   const head = element("thead");
@@ -74,28 +83,30 @@ function drawHeads(part, xs) {
     let last = null;
     for (const x of xs) {
       const group = x === null ? null : part.group(x);
-      if (group && last?.key === group.key) last.colSpan += 1;
+      if (group && last?.key === group.key) last.head.colSpan += 1;
       else {
-        last = group && Object.assign(channelled(element("th", { scope: "colgroup", class: "group" }, group.name), group.channel), group);
-        line.append(last ?? element("td"));
+        const over = group ? element("th", { scope: "colgroup", class: "group" }, group.name) : element("td");
+        line.append(channelled(over, group?.channel));
+        last = group && { key: group.key, head: over };
       }
     }
     head.append(line);
   }
-  const corner = part.rowHead ? [element("td", { class: "corner" }, part.corner ?? "")] : [];
-  head.append(element("tr", {}, ...corner, ...xs.map((x) =>
-    x === null ? element("th", { class: "gap" }, "⋯") : drawHead(part, part.colHead(x), -1, x))));
+  const corner = part.rowHead ? [element("td", { class: "corner" }, part.corner)] : [];
+  const heads = xs.map((x) => (x === null ? drawGap("th", "⋯") : drawHead(part, part.colHead(x), -1, x)));
+  head.append(element("tr", {}, ...corner, ...heads));
   return head;
 }
 
 function drawHead(part, { text, label, ref, channel }, row, col) {
-  const head = element("th", { scope: row < 0 ? "col" : "row", "aria-label": label ?? null, tabindex: ref ? "-1" : null }, text);
+  const scope = row < 0 ? "col" : "row";
+  const head = element("th", { scope, "aria-label": label ?? null, tabindex: ref ? "-1" : null }, text);
   return named(channelled(head, channel), ref, part, row, col);
 }
 
 function drawCell(part, y, x) {
   const ref = part.ref(y, x);
-  const { text, label, channel, pad, shade, marked } = part.cell(ref);
+  const { text, label, channel, pad, marked, shade } = part.cell(ref);
   const cell = element("td", { role: "gridcell", tabindex: "-1", "aria-label": label }, part.tiny ? "" : text);
   if (pad) cell.classList.add("pad");
   if (marked) cell.classList.add("marked");
@@ -125,7 +136,7 @@ function beside({ place: { part, row, col } }, down, right) {
   return x < 0 ? part.rowHead(y).ref : part.ref(y, x);
 }
 
-// Lighting: sets of names; `near` is what a lit cell belongs to. A line is drawn round what is lit, not round each cell.
+// Lighting, by names; `near` is what a lit cell belongs to, `won` what won. A line goes round all that is lit together.
 const litNow = new Map();
 
 function light({ lit, near = [], won = [] }) {
