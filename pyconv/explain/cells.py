@@ -83,7 +83,8 @@ def grids(step: Step, width: int, values: bool) -> list[list[Grid | None]]:
     if second == 1:  # one image of a channel beside the other
         lines = [[i if i is None else (i, 0) for i in chosen(first, fit)]]
     else:
-        images, channels = chosen(first, FEW_IMAGES), chosen(second, fit)
+        images = chosen(first, FEW_IMAGES if second <= fit else 1)
+        channels = chosen(second, fit)
         lines = [
             [None] if n is None else [c if c is None else (n, c) for c in channels] for n in images
         ]
@@ -118,7 +119,7 @@ def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
         widths = [cell.width for row in cells if row for cell in row if cell]
         # of a head only what stands below its last comma but one
         widths += [len(",".join((head or "").split(",")[-2:])) for head in heads]
-        fit = room // (max(widths) + (3 if at else 2))
+        fit = (room - 1) // (max(widths) + (2 if heads else 3))  # a frame takes more
         if len(columns) <= max(fit, FEWEST):
             break
         most = max(fit, FEWEST)

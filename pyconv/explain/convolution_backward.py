@@ -15,14 +15,14 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     word = Words(trace.lang)
     x, W, windows = trace.x, trace.W, trace.windows
     geometry = windows.window.arguments
-    if dout is None:
-        dout = np.ones_like(trace["y"].array)
+    dout = np.ones_like(trace["y"].array) if dout is None else dout
     dW, db = ops.conv2d_backward_weight(x, dout, W.shape, *geometry)
     dx = ops.conv2d_backward_data(dout, W, x.shape, *geometry)
 
     FN, _, FH, FW = W.shape
     _, OH, OW = windows.positions
     col, col_W = trace["col"], trace["col_W"]
+    dout = dout.copy()
     rows = np.ascontiguousarray(dout.transpose(0, 2, 3, 1)).reshape(-1, FN)
     dcol, dcol_W, _ = ops.affine_backward(col.array, rows, col_W.array)
     assert dcol is not None  # as it was not declined
@@ -33,7 +33,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     steps = (
         Step(
             "dout", "dout", word("dout"),
-            dout.copy(), labels.maps("dY", OW), by_filter, "dY", computed=True,
+            dout, labels.maps("dY", OW), by_filter, "dY", computed=True,
         ),
         Step(
             "rows", "dout = dout.transpose(0, 2, 3, 1).reshape(-1, FN)", word("rows"),
