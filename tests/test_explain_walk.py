@@ -304,3 +304,22 @@ PAD = "--pad takes a whole number, height,width, top,bottom,left,right, same or 
 )  # fmt: skip
 def test_what_does_not_fit_is_one_sentence(arguments, sentence):
     assert run(*arguments.split(), code=1) == [f"pyconv: error: {sentence}"]
+
+
+@pytest.mark.parametrize("layer", ["conv", "pool"])
+def test_a_picture_marks_the_way_of_a_window(layer, tmp_path):
+    run(layer, "--picture", tmp_path / "a.svg", "--pad", 1, "--stride", 2)
+    drawn = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    texts = re.findall(r"<text [^>]*>([^<]*)</text>", drawn)
+    assert texts.count("pad") == 3 * 16 + (3 * 7 if layer == "conv" else 2 * 3 * 7)
+    assert {"x (1,3,3,3)", "col (4,12)", "D[0,2,:,:]", "D8"} <= {*texts}
+    assert len(re.findall("stroke-width: 1.5", drawn)) >= 12 + 12
+    run(layer, "--picture", tmp_path / "b.svg", "--pad", 1, "--stride", 2)
+    assert (tmp_path / "b.svg").read_text(encoding="utf-8") == drawn, "no date, no random names"
+    run(layer, "--picture", tmp_path / "a.png", "--input", "2,1,40,40")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    lines = run(layer, "--picture", tmp_path / "a.pdf", code=1)
+    assert lines == [
+        f"pyconv: error: a picture is written as .png or .svg, and not as '{tmp_path}/a.pdf'"
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg", "b.svg"]

@@ -25,6 +25,8 @@ class Cell:
 
     Attributes
     ----------
+    index : tuple of int
+        Its place in the array; of padding, places before or behind the array's.
     lines : list of str
         Its label, its number, or the one above the other.
     group : int
@@ -32,6 +34,7 @@ class Cell:
     padding, won : bool
     """
 
+    index: tuple[int, ...]
     lines: list[str]
     group: int
     padding: bool
@@ -142,6 +145,7 @@ def _row(
     top, _, left, _ = step.padding
     y = row - top
     x = np.array([column for column in columns if column is not None], np.intp) - left
+    places = [(*at, y, int(i)) if step.array.ndim > 1 else (int(i),) for i in x]
     inside = (y >= 0) & (x >= 0)
     if any(step.padding):
         height, width = step.shape[-2:]
@@ -156,7 +160,7 @@ def _row(
     def cell(i: int) -> Cell:
         name, number = str(names[i]), short(numbers[i])
         lines = [number] if step.computed else [name, number] if values else [name]
-        return Cell(lines, int(groups[i]), name == PAD, bool(won[i]))
+        return Cell(places[i], lines, int(groups[i]), name == PAD, bool(won[i]))
 
     cells = iter(map(cell, range(len(x))))
     return [None if column is None else next(cells) for column in columns]

@@ -1,7 +1,7 @@
 """`pyconv explain`: a layer or a network, step by step, in the terminal and as a page."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,6 +9,10 @@ from ..checks import Array
 from ..sentences import in_sentences
 from . import inputs
 from .trace import WindowTrace
+
+if TYPE_CHECKING:
+    from .convolution import ConvolutionTrace
+    from .pooling import PoolingTrace
 
 app = typer.Typer(
     help="See the shapes change: what becomes of an array on its way through a layer.",
@@ -48,6 +52,12 @@ Backward = Annotated[bool, typer.Option("--backward", help="The way of the gradi
 Lang = Annotated[Language, typer.Option(help="English or Korean.")]
 
 
+Picture = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw one window's way there, too: .svg or .png."),
+]
+
+
 @app.command()
 @in_sentences
 def conv(
@@ -64,6 +74,7 @@ def conv(
     data: Data = None,
     backward: Backward = False,
     lang: Lang = "en",
+    picture: Picture = None,
 ) -> None:
     """Take a convolution apart: im2col, one matrix product, and the shape put right again.
 
@@ -78,7 +89,7 @@ def conv(
         x, W, None, inputs.per_axis("--stride", stride), inputs.padding(pad),
         inputs.per_axis("--dilation", dilation), lang,
     )  # fmt: skip
-    _show(trace, trace.backward() if backward else None, bool(image or data))
+    _show(trace, trace.backward() if backward else None, bool(image or data), picture)
 
 
 @app.command()
@@ -94,6 +105,7 @@ def pool(
     data: Data = None,
     backward: Backward = False,
     lang: Lang = "en",
+    picture: Picture = None,
 ) -> None:
     """Take a max-pooling apart: im2col, a row for each window, and the largest number of each.
 
@@ -107,7 +119,7 @@ def pool(
         x, height, width, inputs.per_axis("--stride", stride), inputs.padding(pad),
         inputs.per_axis("--dilation", dilation), lang,
     )  # fmt: skip
-    _show(trace, trace.backward() if backward else None, bool(image or data))
+    _show(trace, trace.backward() if backward else None, bool(image or data), picture)
 
 
 def _images(shape: str | None, batch: int | None, image: Path | None, data: str | None) -> Array:
@@ -117,11 +129,20 @@ def _images(shape: str | None, batch: int | None, image: Path | None, data: str 
     return x
 
 
-def _show(trace: WindowTrace, gradients: WindowTrace | None, values: bool) -> None:
+def _show(
+    trace: "ConvolutionTrace | PoolingTrace",
+    gradients: WindowTrace | None,
+    values: bool,
+    picture: Path | None,
+) -> None:
     from rich.console import Console
 
     from .terminal import print_trace
 
+    if picture is not None:
+        from .picture import save_picture
+
+        save_picture(trace, picture)
     console = Console(highlight=False, markup=False)
     print_trace(trace, console, values)
     if gradients is not None:

@@ -29,7 +29,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     overlaps = ops.col2im(np.ones_like(dcol), x.shape, FH, FW, *geometry)
 
     row_heads, tap_heads = col.heads
-    by_filter = labels.along(1)
+    by_filter = labels.filters(1)
     steps = (
         Step(
             "dout", "dout", word("dout"),
@@ -42,7 +42,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
         ),
         Step(
             "db", "db = np.sum(dout, axis=0)", word("db"),
-            db, lambda f: labels.letters(f, "db"), labels.along(0), computed=True,
+            db, lambda f: labels.letters(f, "db"), labels.filters(0), computed=True,
         ),
         Step(
             "dcol_W", "dcol_W = np.dot(col.T, dout)",
@@ -51,7 +51,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
         ),
         Step(
             "dW", "dW = dcol_W.T.reshape(FN, C, FH, FW)", word("dW"),
-            dW, labels.taps(FW, "d"), labels.along(0), "dF", computed=True,
+            dW, labels.taps(FW, "d"), labels.filters(0), "dF", computed=True,
         ),
         Step(
             "dcol", "dcol = np.dot(dout, col_W.T)",

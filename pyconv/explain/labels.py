@@ -41,6 +41,11 @@ def along(axis: int) -> Groups:
     return lambda *index: index[axis]
 
 
+def filters(axis: int) -> Groups:
+    """Filters that are counted by an axis, in other colours than the first channels."""
+    return lambda *index: index[axis] + 3
+
+
 def letters(f: Array, prefix: str = "") -> Strings:
     """What filters are called."""
     f = np.asarray(f)
