@@ -7,7 +7,7 @@ import numpy as np
 
 from ..files import replacing
 from ..tables import shape_text
-from .cells import COLOURS, Grid, grids
+from .cells import COLOURS, WHOLE_ROWS, WHOLE_SIDE, Grid, grids
 from .convolution import ConvolutionTrace
 from .pooling import PoolingTrace
 
@@ -27,7 +27,8 @@ def save_picture(trace: ConvolutionTrace | PoolingTrace, target: Path) -> None:
     Parameters
     ----------
     trace : ConvolutionTrace or PoolingTrace
-        Of its first image, the window in the middle is marked.
+        A window of its first image is marked: the one in the middle, or of abridged tables one of
+        the first.
     target : Path
         An .svg or .png file.
 
@@ -85,10 +86,11 @@ def _draw(axes: "Axes", trace: ConvolutionTrace | PoolingTrace) -> tuple[float, 
 
 
 def _marked(trace: ConvolutionTrace | PoolingTrace) -> dict[str, set[Place]]:
-    """The cells of every step that belong to the window in the middle of the first image."""
+    """The cells of every step that belong to one window of the first image."""
     w = trace.windows
     (_, OH, OW), (C, FH, FW) = w.positions, w.taps
-    oy, ox = OH // 2, OW // 2
+    whole = OH * OW <= WHOLE_ROWS and max(trace.x.shape[2:]) <= WHOLE_SIDE
+    oy, ox = (OH // 2, OW // 2) if whole else (0, min(1, OW - 1))
     row = oy * OW + ox
     columns = np.arange(C * FH * FW)
     *axes, _ = np.broadcast_arrays(*w.sources(np.array(row), columns))
