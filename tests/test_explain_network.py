@@ -311,7 +311,7 @@ def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(
     (tmp_path / "weights.npz").write_text("not even weights")
     out = explain().replace("\n", " ")
     network, accuracy = trained()
-    assert f"trained just now on the digits that come with pyconv: {100 * accuracy:.1f} %" in out
+    assert f"trained on the digits that come with pyconv: {100 * accuracy:.1f} %" in out
     assert f"The network says {network.predict(load_digits()[1][0][:1]).argmax()}," in out
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 

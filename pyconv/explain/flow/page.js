@@ -5,7 +5,7 @@ const words = trace.words;
 const say = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const minus = (text) => text.replace("-", "−");
 const number = (v) => minus(Math.abs(v) >= 100 ? v.toFixed(1) : v !== 0 && Math.abs(v) < 0.0005 ? v.toExponential(1) : v.toFixed(3));
-const short = (v) => minus(v.toFixed(2));
+const short = (v) => minus(v.toFixed(2).replace(/^-0.00$/, "0.00"));
 const term = (v) => (v < 0 ? `(${number(v)})` : number(v));
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 const MOST_BARS = 20;
@@ -140,10 +140,10 @@ function drawMaps() {
 
 // The sum in words, and number by number where there is room
 
-function numbers(caption, values, h, w, largest, mark = -1) {
+function numbers(caption, values, h, w, largest, { above = "above", mark = -1 } = {}) {
   const rows = [...Array(h).keys()].map((y) =>
     element("tr", {}, ...[...Array(w).keys()].map((x) => {
-      const value = values[y * w + x], colour = value === null ? colours.zero : colourOf(value, largest);
+      const value = values[y * w + x], colour = value === null ? colours.zero : colourOf(value, largest, above);
       const cell = element("td", y * w + x === mark ? { class: "wins" } : {}, value === null ? "·" : short(value));
       cell.style.background = css(colour);
       cell.style.color = css(inkOn(colour));
@@ -166,6 +166,7 @@ function explained() {
   }
   const from = steps[at - 1].name, inside = (all) => all.filter((v) => v !== null);
   if (step.kind === "relu") text.push(say("relu", { a: number(valuesOf(at - 1)[(c * H + y) * W + x]), v: number(value) }));
+  if (arrays(n).winners[at + 1]?.includes((c * H + y) * W + x)) text.push(say("winner", { name: steps[at + 1].name }));
   if (!step.window) return { text, tables };
   const [[h], [w]] = step.window, window = windowOf(n, at, c, y, x), readable = h * w <= 49;
   if (step.kind === "conv") {
@@ -180,7 +181,7 @@ function explained() {
         const most = (parts) => Math.max(...parts.flat().map((v) => Math.abs(v ?? 0)));
         window.forEach((part, k) => {
           const which = window.length > 1 ? ` ${k}` : "";
-          tables.push(numbers(say("window", { name: from }) + which, part, h, w, largestOf(at - 1)), "×");
+          tables.push(numbers(say("window", { name: from }) + which, part, h, w, largestOf(at - 1), { above: scale(at - 1) }), "×");
           tables.push(numbers(say("filter", { W, c }) + which, filter[k], h, w, most(filter)), "=");
           tables.push(numbers(say("products") + which, products[k], h, w, most(products)));
         });
@@ -194,7 +195,7 @@ function explained() {
     const list = h * w <= 9 ? inside(part).map(number).join(", ") : "…";
     text.push(say(step.kind, { list, v: number(value) }));
     if (winner) text.push(say("wins", { from, y: winner[0], x: winner[1] }));
-    if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), mark));
+    if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark }));
   }
   const padding = window.flat().length - inside(window.flat()).length;
   if (padding) text.push(say("padding", { count: padding }));
