@@ -16,6 +16,7 @@ from ...window import Window
 from ..network import LayerStep, NetworkTrace
 
 MOST_OF_A_LAYER = 20_000  # numbers of an image; of larger layers the first channels are shown
+COLOURS = 3  # channels of an image that are drawn as one picture
 MOST_OF_FILTERS = 5_000
 MOST_OF_THE_PAGE = 500_000  # characters of numbers: it holds as many images of the batch as fit
 
@@ -72,8 +73,9 @@ def _channels_shown(trace: NetworkTrace) -> list[int | None]:
         if step.array.ndim != 4:
             shown.append(None)
             continue
-        most = max(MOST_OF_A_LAYER // math.prod(step.shape[2:]), 1)
-        if shown and shown[-1] is not None and not isinstance(step.layer, Convolution):
+        least = 1 if shown else COLOURS
+        most = max(MOST_OF_A_LAYER // math.prod(step.shape[2:]), least)
+        if shown and shown[-1] and not isinstance(step.layer, Convolution):
             most = shown[-1]  # channels go on as they are
         shown.append(min(most, step.shape[1]))
     return shown

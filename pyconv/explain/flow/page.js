@@ -55,10 +55,9 @@ function listRules(list, indices) {
 
 const flow = steps.map((step, i) => {
   const canvas = decorative(), [, H, W] = sizes[i];
-  const kind = step.channels ? "stack" : "row";
   if (step.channels) canvas.style.width = `${Math.max(28, Math.min(84, (84 * W) / sizes[0][2]))}px`;
   const acts = step.parameters.length ? [element("span", { class: "acts" }, step.parameters.join(", "))] : [];
-  const picture = element("div", { class: `picture ${step.channels > 1 ? kind : "row"}` }, canvas);
+  const picture = element("div", { class: `picture ${step.channels && step.shape[1] > 1 ? "stack" : ""}` }, canvas);
   byId("flow").append(
     element("li", {}, picture, element("strong", {}, step.name), element("span", {}, shapeText(step.shape)), ...acts),
   );
@@ -108,16 +107,17 @@ function mapFigure(i, g) {
     return mark ? [mark.rows[0], mark.columns[0]].map((v, axis) => Math.max(0, Math.min(sizes[i][axis + 1] - 1, v))) : [0, 0];
   };
   const choose = (y, x) => {
+    if (state.at === i && state.y === y && state.x === x) return;
     Object.assign(state, { at: i, y, x });
     drawMaps();
   };
   pointer(canvas, H, W, say("map", { name: steps[i].name, H, W }), here, choose, (by) => turnTo(g, chosen[g] + by));
   const which = element("span", {});
   const caption = element("figcaption", {}, element("strong", {}, steps[i].name), " ", which);
-  const figure = element("figure", { style: `flex: ${W} 1 ${5 * W}px; max-width: ${Math.max(12 * W, 96)}px` }, caption, canvas);
+  const figure = element("figure", { style: `flex: ${W} 1 ${Math.min(5 * W, 260)}px; max-width: ${Math.max(Math.min(12 * W, 400), 96)}px` }, caption, canvas);
   const draw = () => {
     const c = channelOf(i), cell = cellOf(H, W), context = paint(canvas, i, c, { cell });
-    which.textContent = (i === 0 && feedsFilters(0)) || sizes[i][0] === 1 ? `${H}×${W}` : say("of", { c, H, W });
+    which.textContent = (i === 0 && feedsFilters(0)) || steps[i].shape[1] === 1 ? `${H}×${W}` : say("of", { c, H, W });
     const pooled = arrays(state.n).winners[i + 1];
     if (pooled) {
       const places = pooled.length / sizes[i + 1][0];
@@ -156,7 +156,7 @@ function numbers(caption, values, h, w, largest, { above = "above", mark = -1 } 
 function explained() {
   const { n, at, y, x } = state, step = steps[at], c = channelOf(at), [C, H, W] = sizes[at];
   const place = { name: step.name, c, y, x }, value = valuesOf(at)[(c * H + y) * W + x];
-  const single = C === 1 || (at === 0 && feedsFilters(0));
+  const single = step.shape[1] === 1 || (at === 0 && feedsFilters(0));
   const text = [say(single ? "pixel" : "place", { ...place, v: number(value) })], tables = [];
   if (at === 0) {
     const [rows, columns] = marks[1] ? [marks[1].rows, marks[1].columns] : [[0, 0], [0, 0]];
@@ -181,9 +181,10 @@ function explained() {
         const most = (parts) => Math.max(...parts.flat().map((v) => Math.abs(v ?? 0)));
         window.forEach((part, k) => {
           const which = window.length > 1 ? ` ${k}` : "";
-          tables.push(numbers(say("window", { name: from }) + which, part, h, w, largestOf(at - 1), { above: scale(at - 1) }), "×");
-          tables.push(numbers(say("filter", { W, c }) + which, filter[k], h, w, most(filter)), "=");
-          tables.push(numbers(say("products") + which, products[k], h, w, most(products)));
+          const pixels = numbers(say("window", { name: from }) + which, part, h, w, largestOf(at - 1), { above: scale(at - 1) });
+          const weights = numbers(say("filter", { W, c }) + which, filter[k], h, w, most(filter));
+          const results = numbers(say("products") + which, products[k], h, w, most(products));
+          tables.push(element("div", {}, pixels, element("span", {}, "×"), weights, element("span", {}, "="), results));
         });
       }
     } else {
@@ -262,6 +263,7 @@ function groupSection(indices, g) {
   if (cards) section.append(element("label", { class: "channel" }, label, slider));
   section.append(element("div", { class: "stage" }, ...figures.map(({ figure }) => figure)), reading, tables);
   if (cards) section.append(element("h3", {}, cards.heading), element("p", { class: "note" }, cards.note), cards.cards);
+  else if (own.length && steps[own[0]].shape[1] > 1) section.append(element("p", { class: "note" }, say("some", { count: 1, total: steps[own[0]].shape[1] })));
   byId("maps").append(section);
   return {
     draw() {
@@ -271,7 +273,7 @@ function groupSection(indices, g) {
       if (here) {
         const { text, tables: shown } = explained();
         reading.textContent = text.filter(Boolean).join(" ");
-        tables.replaceChildren(...shown.map((part) => (typeof part === "string" ? element("span", {}, part) : part)));
+        tables.replaceChildren(...shown);
       }
       label.textContent = say("channel", { c: chosen[g] });
       slider.value = String(chosen[g]);

@@ -54,7 +54,7 @@ function unitRows() {
   for (const i of indices) {
     const row = sizes[i][2] > MOST_BARS ? cellsOf(i) : barsOf(i);
     const count = sizes[i][2], total = unitsOf(steps[i]);
-    const about = element("span", {}, shapeText(steps[i].shape) + (count < total ? ` ${say("someunits", { count, total })}` : ""));
+    const about = element("span", {}, shapeText(steps[i].shape) + (count < total ? ` ${say("someof", { count, total })}` : ""));
     byId("units").append(element("article", sizes[i][2] > MOST_BARS ? { class: "wide" } : {}, element("h3", {}, steps[i].name, " ", about), row.body));
     rows.push(row);
   }
@@ -102,7 +102,10 @@ groups.forEach((indices, g) => sections.push(groupSection(indices, g)));
 unitRows();
 chooseStrongest();
 thumbnails.forEach((draw) => draw());
-byId("images").hidden = thumbnails.length < 2;
+if (thumbnails.length < trace.batch) {
+  byId("images").append(element("span", {}, say("someof", { count: thumbnails.length, total: trace.batch })));
+}
+byId("images").hidden = trace.batch < 2;
 showImage(0);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   readColours();
