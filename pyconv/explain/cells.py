@@ -9,6 +9,9 @@ from .labels import PAD, Heads
 from .rules import short
 from .trace import Step
 
+# Of channels and filters, behind letters; told apart by colour-blind eyes too (Okabe and Ito).
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00")
+
 # Axes of more are abridged, to so many. The lecture's pooling of two images has 24 rows.
 WHOLE_ROWS, FEW_ROWS = 24, 10
 WHOLE_SIDE, FEW_ON_A_SIDE = 12, 8

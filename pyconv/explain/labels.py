@@ -97,7 +97,7 @@ def places(title: str, sizes: tuple[int, ...]) -> Heads:
     return Heads(title[2 * skipped :], names)
 
 
-FILTERS = Heads("filter", letters)
+FILTERS = Heads("f", letters)
 
 
 def numbered(prefix: str | Strings, numbers: Array) -> Strings:

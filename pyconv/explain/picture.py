@@ -7,15 +7,13 @@ import numpy as np
 
 from ..files import replacing
 from ..tables import shape_text
-from .cells import Grid, grids
+from .cells import COLOURS, Grid, grids
 from .convolution import ConvolutionTrace
 from .pooling import PoolingTrace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by colour-blind eyes too (Okabe and Ito).
-COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00")
 INCHES = 0.3  # a cell's height
 GAP = 1.2  # between tables, in cells
 WIDTH = 110  # characters of a matrix; wider ones are abridged
