@@ -224,6 +224,18 @@ def test_the_pictures_tell_the_answer_and_whether_it_is_right():
     assert "W1      Conv1                      Relu1                      Pool1" in text
 
 
+@pytest.mark.parametrize(
+    ("colours", "half_blocks"), [(None, False), ("standard", False), ("256", True)]
+)
+def test_pictures_are_in_colour_where_a_terminal_has_enough(colours, half_blocks):
+    console = Console(
+        file=io.StringIO(), width=80, color_system=colours, force_terminal=bool(colours)
+    )
+    print_pictures(TRACE, console)
+    assert ("▀" in console.file.getvalue()) == half_blocks
+    assert ("▓" in console.file.getvalue()) != half_blocks
+
+
 def test_many_classes_are_abridged_to_the_most_probable():
     wide = Sequential([Affine(array(4, 300))], (4,))
     text = pyconv.explain.network(wide, array(1, 4)).text(values=True)

@@ -95,7 +95,7 @@ def print_pictures(trace: NetworkTrace, console: "Console", label: int | None = 
         What the first image shows, where that is known.
     """
     word = Words(trace.lang)
-    colour = console.color_system is not None
+    colour = console.color_system in ("256", "truecolor")  # 16 colours tell less than shades do
     first = [_bars(trace, word, label)]
     image = trace.steps[0].array[0]
     if image.ndim == 3:
