@@ -122,6 +122,49 @@ def pool(
     _show(trace, trace.backward() if backward else None, bool(image or data), picture)
 
 
+@app.command()
+@in_sentences
+def network(
+    weights: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[WEIGHTS]",
+            help="File of pyconv train; without it, a network is trained for a few seconds.",
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A picture, or an .npy file, to send through it."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Test images of digits, mnist, fashion, or a folder of IDX files.",
+            show_default="digits",
+        ),
+    ] = None,
+    index: Annotated[int, typer.Option(min=0, help="Which of the images comes first.")] = 0,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many of them.", show_default="1; of data on a page, 4 to choose from"
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page to look into there, too.")
+    ] = None,
+    lang: Lang = "en",
+) -> None:
+    """Take a network apart: every layer's shape, its maps, and the probabilities.
+
+    Without options: the MNIST network of the lecture, and a digit on its way through it.
+    """
+    from .network_command import Options, explain
+
+    for note in explain(Options(weights, image, data, index, batch, html, lang)):
+        typer.echo(f"{image}: {note}", err=True)
+
+
 def _images(shape: str | None, batch: int | None, image: Path | None, data: str | None) -> Array:
     x, notes = inputs.images(shape, batch, image, data)
     for note in notes:
