@@ -322,15 +322,29 @@ def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights.npz").write_text("not even weights")
     out = explain().replace("\n", " ")
-    network, accuracy = trained()
+    network, accuracy = trained({})
     assert f"trained on the digits that come with pyconv: {100 * accuracy:.1f} %" in out
     assert f"The network says {network.predict(load_digits()[1][0][:1]).argmax()}," in out
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 
 
+def test_the_convolution_of_the_network_trained_here_moves_as_it_is_told(monkeypatch):
+    short = recipes.DATA_SETS["digits"]._replace(epochs=1)
+    monkeypatch.setitem(recipes.DATA_SETS, "digits", short)
+    out = explain("--stride", 2, "--pad", "1,0", "--dilation", 2, "--batch", 3)
+    # (28 + 2 - 9) // 2 + 1, (28 - 9) // 2 + 1
+    assert "Conv1    (3,30,11,10)" in out
+    assert "⌊(28 + 2 − 9) / 2⌋ + 1 = 11" in out
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (
+            ["weights.npz", "--pad", "1", "--stride", "2"],
+            "weights.npz says how its network convolves; leave out --stride, --pad",
+        ),
+        (["--dilation", "x"], "--dilation takes a whole number or height,width, and not 'x'"),
         (["--index", 359], "--index is 359, but digits has 359 images, counted from 0"),
         (["--index", 358, "--batch", 2], "digits has 359 images, and 2 from 358 on are asked for"),
         (["--data", "digits", "--image", "x.npy"], "give --image or --data, and not both"),
@@ -340,7 +354,9 @@ def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(
     ],
 )
 def test_bad_options_are_answered_before_anything_is_trained(options, sentence, monkeypatch):
-    monkeypatch.setattr("pyconv.explain.network_command.trained", lambda: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "pyconv.explain.network_command.trained", lambda moves: pytest.fail("trained")
+    )
     assert sentence in explain(*options, code=1)
 
 

@@ -241,15 +241,20 @@ def test_the_flow_has_every_layer_with_its_shape_and_parameters(shown):
     assert texts(browser, ".rules dd") == [step.rule for step in SIMPLE]
 
 
+def number_after(words, browser):
+    text = reading(browser)
+    assert words in text
+    return float(text.split(words)[1].split()[0].rstrip(".:;").replace("−", "-"))
+
+
 def test_hovering_a_pixel_of_a_feature_map_shows_its_window_its_filter_and_the_sum(shown):
     browser = shown(SMALL)
     choose_channel(browser, 4)
     for y, x in RNG.integers(0, 12, (5, 2)).tolist():
         hover(browser, 1, y, x)
         value = SMALL["Conv1"].array[0, 4, y, x]
-        assert f"Conv1, channel 4, row {y}, column {x}: {value:.3f}".replace("-", "−") in reading(
-            browser
-        )
+        place = f"Conv1, channel 4, row {y}, column {x}: "
+        assert number_after(place, browser) == pytest.approx(value, rel=2e-3, abs=1e-3)
         window = mark(browser, 0)
         assert [window["rows"], window["columns"]] == [[y, y + 5], [x, x + 5]]
         assert framed(browser, 0, y, x + 2)
@@ -261,7 +266,9 @@ def test_hovering_a_pixel_of_a_feature_map_shows_its_window_its_filter_and_the_s
             "return [...document.querySelectorAll('.sum td')].map((cell) => cell.textContent)"
         )
         assert cells[:50] == expected
-        assert f"their sum is {(W * pixels).sum():.3f}".replace("-", "−") in reading(browser)
+        assert number_after("their sum is ", browser) == pytest.approx(
+            (W * pixels).sum(), rel=2e-3, abs=1e-3
+        )
 
 
 def test_a_tap_on_a_pooled_pixel_shows_its_window_and_who_won(shown):

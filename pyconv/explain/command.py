@@ -26,15 +26,19 @@ Input = Annotated[
         metavar="N,C,H,W", help="Shape of the images.", show_default="1,3,3,3, or the images' own"
     ),
 ]
-Stride = Annotated[str, typer.Option(metavar="N|H,W", help="From one window to the next.")]
+Stride = Annotated[
+    str | None,
+    typer.Option(metavar="N|H,W", help="From one window to the next.", show_default="1"),
+]
 Pad = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="N|H,W|T,B,L,R|same|valid", help="Zeros around an image, or how many there are."
+        metavar="N|H,W|T,B,L,R|same|valid", help="Zeros around an image.", show_default="0"
     ),
 ]
 Dilation = Annotated[
-    str, typer.Option(metavar="N|H,W", help="From one tap of a window to the next.")
+    str | None,
+    typer.Option(metavar="N|H,W", help="From one tap of a window to the next.", show_default="1"),
 ]
 Batch = Annotated[
     int | None, typer.Option(min=1, help="Images, instead of the N of --input.", show_default="")
@@ -66,9 +70,9 @@ def conv(
         str | None,
         typer.Option(metavar="FN,C,FH,FW", help="Shape of the filters.", show_default="2,C,2,2"),
     ] = None,
-    stride: Stride = "1",
-    pad: Pad = "0",
-    dilation: Dilation = "1",
+    stride: Stride = None,
+    pad: Pad = None,
+    dilation: Dilation = None,
     batch: Batch = None,
     image: Image = None,
     data: Data = None,
@@ -85,10 +89,7 @@ def conv(
     x = _images(input, batch, image, data)
     shape = inputs.sizes("--filter", filter or f"2,{x.shape[1]},2,2", "FN,C,FH,FW")
     W = inputs.small_numbers(shape, -1, 2, seed=1)
-    trace = convolution(
-        x, W, None, inputs.per_axis("--stride", stride), inputs.padding(pad),
-        inputs.per_axis("--dilation", dilation), lang,
-    )  # fmt: skip
+    trace = convolution(x, W, lang=lang, **inputs.moves(stride, pad, dilation))
     _show(trace, trace.backward() if backward else None, bool(image or data), picture)
 
 
@@ -97,9 +98,9 @@ def conv(
 def pool(
     input: Input = None,
     pool: Annotated[str, typer.Option(metavar="PH,PW", help="Size of the window.")] = "2,2",
-    stride: Stride = "1",
-    pad: Pad = "0",
-    dilation: Dilation = "1",
+    stride: Stride = None,
+    pad: Pad = None,
+    dilation: Dilation = None,
     batch: Batch = None,
     image: Image = None,
     data: Data = None,
@@ -115,10 +116,7 @@ def pool(
 
     x = _images(input, batch, image, data)
     height, width = inputs.sizes("--pool", pool, "PH,PW")
-    trace = pooling(
-        x, height, width, inputs.per_axis("--stride", stride), inputs.padding(pad),
-        inputs.per_axis("--dilation", dilation), lang,
-    )  # fmt: skip
+    trace = pooling(x, height, width, lang=lang, **inputs.moves(stride, pad, dilation))
     _show(trace, trace.backward() if backward else None, bool(image or data), picture)
 
 
@@ -132,6 +130,9 @@ def network(
             help="File of pyconv train; without it, a network is trained for a few seconds.",
         ),
     ] = None,
+    stride: Stride = None,
+    pad: Pad = None,
+    dilation: Dilation = None,
     image: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A picture, or an .npy file, to send through it."),
@@ -157,11 +158,13 @@ def network(
 ) -> None:
     """Take a network apart: every layer's shape, its maps, and the probabilities.
 
-    Without options: the MNIST network of the lecture, and a digit on its way through it.
+    Without options: the MNIST network of the lecture, and a digit on its way through it. --stride,
+    --pad and --dilation are its convolution's, where it is trained here.
     """
     from .network_command import Options, explain
 
-    for note in explain(Options(weights, image, data, index, batch, html, lang)):
+    moves = inputs.moves(stride, pad, dilation)
+    for note in explain(Options(weights, moves, image, data, index, batch, html, lang)):
         typer.echo(f"{image}: {note}", err=True)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -20,9 +21,10 @@ ON_A_PAGE = 4  # images to choose from
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command."""
+    """The options of the command; `moves` are those of the convolution that were given."""
 
     weights: Path | None
+    moves: dict[str, Any]
     image: Path | None
     data: str | None
     index: int
@@ -50,12 +52,15 @@ def explain(options: Options) -> list[str]:
         raise FileNotFoundError(
             f"there is no folder {str(options.html.parent)!r} to write {options.html.name} to"
         )
+    if options.weights is not None and options.moves:
+        names = ", ".join(f"--{name}" for name in options.moves)
+        raise ValueError(f"{options.weights} says how its network convolves; leave out {names}")
     word = Words(options.lang)
     given = None if options.weights is None else Sequential.load(options.weights)
     x, labels, notes = _images(options, (1, 28, 28) if given is None else given.input_dim)
     network: Sequential
     if given is None:
-        network, accuracy = trained()
+        network, accuracy = trained(options.moves)
         about = word("network trained", accuracy=f"{100 * accuracy:.1f} %")
         more = f" {word('network yours')}"
     else:

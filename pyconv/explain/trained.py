@@ -1,12 +1,20 @@
 """A network to look at where no weights are given: trained here and now."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..networks import SimpleConvNet
 from ..recipes import DATA_SETS
 from ..trainer import Trainer
 
 
-def trained() -> tuple[SimpleConvNet, float]:
+def trained(moves: Mapping[str, Any]) -> tuple[SimpleConvNet, float]:
     """Train the lecture's network on the digits that come with pyconv, with a bar on a terminal.
+
+    Parameters
+    ----------
+    moves : mapping
+        How its convolution moves: "stride", "pad" and "dilation", or some of them.
 
     Returns
     -------
@@ -14,13 +22,18 @@ def trained() -> tuple[SimpleConvNet, float]:
         With the weights of `pyconv train`; it takes a few seconds.
     accuracy : float
         On the test images.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When the images cannot be convolved like that.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     recipe = DATA_SETS["digits"]
     (x_train, t_train), (x_test, t_test) = recipe.load()
-    network = SimpleConvNet(rng=0)
+    network = SimpleConvNet(conv_param=moves, rng=0)
     trainer = Trainer(
         network, x_train, t_train, x_test, t_test, epochs=recipe.epochs,
         mini_batch_size=recipe.batch_size, optimizer="Adam", optimizer_param={"lr": recipe.adam_lr},
