@@ -1,5 +1,7 @@
 """What the tests of the figure's page share: traces to draw, and what is lit in the page."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def figure(opened, tmp_path):
     """Show the figure of a trace, in some width and scheme of colours."""
 
     def show(trace, lang="en", **how):
-        write_figure(trace, tmp_path / "page.html", lang)
+        write_figure(replace(trace, lang=lang), tmp_path / "page.html")
         return opened(tmp_path / "page.html", **how)
 
     return show

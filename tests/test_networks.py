@@ -52,6 +52,15 @@ def test_the_simple_network_is_the_books():
     assert network.predict(x[:0]).shape == (0, 10)
 
 
+def test_the_convolution_moves_as_it_is_told():
+    moves = {"stride": 2, "pad": (1, 0), "dilation": 3}
+    network = SimpleConvNet(input_dim=(1, 20, 19), conv_param={"filter_num": 2} | moves)
+    convolution = network.layers["Conv1"]
+    assert {name: getattr(convolution, name) for name in moves} == moves
+    # (20 + 2 - 13) // 2 + 1, (19 - 13) // 2 + 1
+    assert convolution.output_shape((1, 20, 19)) == (2, 5, 4)
+
+
 def test_the_deep_network_is_the_books():
     network = DeepConvNet(rng=0)
     filters = [(16, 1), (16, 16), (32, 16), (32, 32), (64, 32), (64, 64)]

@@ -310,7 +310,15 @@ def test_importing_pyconv_loads_neither_the_command_line_nor_what_is_lazy():
     assert ours == {"_core", "backend", "checks", "ops", "reference", "system", "window"}
 
 
-LAZY_MODULES = ["datasets", "gradient_check", "layers", "networks", "optimizers", "weights"]
+LAZY_MODULES = [
+    "datasets",
+    "explain",
+    "gradient_check",
+    "layers",
+    "networks",
+    "optimizers",
+    "weights",
+]
 LAZY = ["KernelError", "Trainer", "profile", *LAZY_MODULES]
 
 

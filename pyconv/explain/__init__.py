@@ -1,6 +1,7 @@
 """See the shapes change: layers taken apart into steps, with the arrays that kernels computed."""
 
 from .convolution import ConvolutionTrace, convolution
+from .network import LayerStep, NetworkTrace, network
 from .pooling import PoolingTrace, pooling
 from .trace import Step, Trace, WindowTrace
 from .windows import PADDING, Pixel, Uses
@@ -8,6 +9,8 @@ from .windows import PADDING, Pixel, Uses
 __all__ = [
     "PADDING",
     "ConvolutionTrace",
+    "LayerStep",
+    "NetworkTrace",
     "Pixel",
     "PoolingTrace",
     "Step",
@@ -15,5 +18,6 @@ __all__ = [
     "Uses",
     "WindowTrace",
     "convolution",
+    "network",
     "pooling",
 ]

@@ -9,6 +9,9 @@ from .labels import PAD, Heads
 from .rules import short
 from .trace import Step
 
+# Of channels and filters, behind letters; told apart by colour-blind eyes too (Okabe and Ito).
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00")
+
 # Axes of more are abridged, to so many. The lecture's pooling of two images has 24 rows.
 WHOLE_ROWS, FEW_ROWS = 24, 10
 WHOLE_SIDE, FEW_ON_A_SIDE = 12, 8
@@ -25,6 +28,8 @@ class Cell:
 
     Attributes
     ----------
+    index : tuple of int
+        Its place in the array; of padding, places before or behind the array's.
     lines : list of str
         Its label, its number, or the one above the other.
     group : int
@@ -32,6 +37,7 @@ class Cell:
     padding, won : bool
     """
 
+    index: tuple[int, ...]
     lines: list[str]
     group: int
     padding: bool
@@ -83,7 +89,8 @@ def grids(step: Step, width: int, values: bool) -> list[list[Grid | None]]:
     if second == 1:  # one image of a channel beside the other
         lines = [[i if i is None else (i, 0) for i in chosen(first, fit)]]
     else:
-        images, channels = chosen(first, FEW_IMAGES), chosen(second, fit)
+        images = chosen(first, FEW_IMAGES if second <= fit else 1)
+        channels = chosen(second, fit)
         lines = [
             [None] if n is None else [c if c is None else (n, c) for c in channels] for n in images
         ]
@@ -118,7 +125,7 @@ def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
         widths = [cell.width for row in cells if row for cell in row if cell]
         # of a head only what stands below its last comma but one
         widths += [len(",".join((head or "").split(",")[-2:])) for head in heads]
-        fit = room // (max(widths) + (3 if at else 2))
+        fit = (room - 1) // (max(widths) + (2 if heads else 3))  # a frame takes more
         if len(columns) <= max(fit, FEWEST):
             break
         most = max(fit, FEWEST)
@@ -141,6 +148,7 @@ def _row(
     top, _, left, _ = step.padding
     y = row - top
     x = np.array([column for column in columns if column is not None], np.intp) - left
+    places = [(*at, y, int(i)) if step.array.ndim > 1 else (int(i),) for i in x]
     inside = (y >= 0) & (x >= 0)
     if any(step.padding):
         height, width = step.shape[-2:]
@@ -155,7 +163,7 @@ def _row(
     def cell(i: int) -> Cell:
         name, number = str(names[i]), short(numbers[i])
         lines = [number] if step.computed else [name, number] if values else [name]
-        return Cell(lines, int(groups[i]), name == PAD, bool(won[i]))
+        return Cell(places[i], lines, int(groups[i]), name == PAD, bool(won[i]))
 
     cells = iter(map(cell, range(len(x))))
     return [None if column is None else next(cells) for column in columns]

@@ -98,7 +98,7 @@ def convolution(
     col = ops.im2col(x, FH, FW, *window.arguments)
     col_W = W.reshape(FN, -1).T
     product = ops.affine(col, col_W, b)
-    by_filter, by_channel = labels.along(1), lambda row, k: k // (FH * FW)
+    by_filter, by_channel = labels.filters(1), lambda row, k: k // (FH * FW)
     row_heads = labels.places("n,oy,ox", windows.positions)
     tap_heads = labels.places("c,fy,fx", windows.taps)
     bias = "" if b is None else word("bias")
@@ -114,7 +114,7 @@ def convolution(
             "W", "FN, C, FH, FW = W.shape",
             word("W", filters=word.count("filter", FN), channels=word.count("channel", C), FH=FH,
                  FW=FW),
-            W, labels.taps(FW), labels.along(0), "F",
+            W, labels.taps(FW), labels.filters(0), "F",
         ),
         Step(
             "col", rules.im2col_code(window),
@@ -137,7 +137,7 @@ def convolution(
             "reshaped", "out = out.reshape(N, out_h, out_w, -1)",
             word("conv reshape"),
             product.reshape(N, OH, OW, FN),
-            lambda n, oy, ox, f: labels.maps("Y", OW)(n, f, oy, ox), labels.along(3),
+            lambda n, oy, ox, f: labels.maps("Y", OW)(n, f, oy, ox), labels.filters(3),
             computed=True, shown=False,
         ),
         Step(

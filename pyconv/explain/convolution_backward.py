@@ -15,25 +15,25 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     word = Words(trace.lang)
     x, W, windows = trace.x, trace.W, trace.windows
     geometry = windows.window.arguments
-    if dout is None:
-        dout = np.ones_like(trace["y"].array)
+    dout = np.ones_like(trace["y"].array) if dout is None else dout
     dW, db = ops.conv2d_backward_weight(x, dout, W.shape, *geometry)
     dx = ops.conv2d_backward_data(dout, W, x.shape, *geometry)
 
     FN, _, FH, FW = W.shape
     _, OH, OW = windows.positions
     col, col_W = trace["col"], trace["col_W"]
+    dout = dout.copy()
     rows = np.ascontiguousarray(dout.transpose(0, 2, 3, 1)).reshape(-1, FN)
     dcol, dcol_W, _ = ops.affine_backward(col.array, rows, col_W.array)
     assert dcol is not None  # as it was not declined
     overlaps = ops.col2im(np.ones_like(dcol), x.shape, FH, FW, *geometry)
 
     row_heads, tap_heads = col.heads
-    by_filter = labels.along(1)
+    by_filter = labels.filters(1)
     steps = (
         Step(
             "dout", "dout", word("dout"),
-            dout.copy(), labels.maps("dY", OW), by_filter, "dY", computed=True,
+            dout, labels.maps("dY", OW), by_filter, "dY", computed=True,
         ),
         Step(
             "rows", "dout = dout.transpose(0, 2, 3, 1).reshape(-1, FN)", word("rows"),
@@ -42,7 +42,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
         ),
         Step(
             "db", "db = np.sum(dout, axis=0)", word("db"),
-            db, lambda f: labels.letters(f, "db"), labels.along(0), computed=True,
+            db, lambda f: labels.letters(f, "db"), labels.filters(0), computed=True,
         ),
         Step(
             "dcol_W", "dcol_W = np.dot(col.T, dout)",
@@ -51,7 +51,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
         ),
         Step(
             "dW", "dW = dcol_W.T.reshape(FN, C, FH, FW)", word("dW"),
-            dW, labels.taps(FW, "d"), labels.along(0), "dF", computed=True,
+            dW, labels.taps(FW, "d"), labels.filters(0), "dF", computed=True,
         ),
         Step(
             "dcol", "dcol = np.dot(dout, col_W.T)",

@@ -1,6 +1,7 @@
 """What `pyconv explain` is given on the command line, as the functions take it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,18 @@ def sizes(option: str, text: str, names: str) -> tuple[int, ...]:
     """
     count = len(names.split(","))
     return _numbers(text, (count,), f"{option} takes {names}, {count} whole numbers with commas")
+
+
+def moves(stride: str | None, pad: str | None, dilation: str | None) -> dict[str, Any]:
+    """Those that are given, as arguments of a function."""
+    given: dict[str, Any] = {}
+    if stride is not None:
+        given["stride"] = per_axis("--stride", stride)
+    if pad is not None:
+        given["pad"] = padding(pad)
+    if dilation is not None:
+        given["dilation"] = per_axis("--dilation", dilation)
+    return given
 
 
 def per_axis(option: str, text: str) -> PerAxis:

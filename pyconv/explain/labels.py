@@ -41,6 +41,11 @@ def along(axis: int) -> Groups:
     return lambda *index: index[axis]
 
 
+def filters(axis: int) -> Groups:
+    """Filters that are counted by an axis, in other colours than the first channels."""
+    return lambda *index: index[axis] + 3
+
+
 def letters(f: Array, prefix: str = "") -> Strings:
     """What filters are called."""
     f = np.asarray(f)
@@ -92,7 +97,7 @@ def places(title: str, sizes: tuple[int, ...]) -> Heads:
     return Heads(title[2 * skipped :], names)
 
 
-FILTERS = Heads("filter", letters)
+FILTERS = Heads("f", letters)
 
 
 def numbered(prefix: str | Strings, numbers: Array) -> Strings:

@@ -4,15 +4,14 @@ import html
 from typing import TYPE_CHECKING
 
 from ..tables import shape_text
-from .cells import Cell, Grid, grids
+from .cells import COLOURS, Cell, Grid, grids
 
 if TYPE_CHECKING:
     from .trace import Step, Trace
 
-# Told apart by colour-blind eyes too (Okabe and Ito); light enough to stand behind text of either
-# colour.
-COLOURS = ("86,180,233", "230,159,0", "0,158,115", "204,121,167", "240,228,66", "213,94,0")
 WIDTH = 160  # characters; wider tables are abridged
+SPACE = "padding:0.15em 0.5em;text-align:center"
+HEAD = f'<th style="{SPACE};font-weight:normal;opacity:.7">'
 
 
 def as_html(trace: "Trace") -> str:
@@ -40,11 +39,11 @@ def _table(grid: Grid) -> str:
         parts.append(f"<caption>{html.escape(grid.title)}</caption>")
     if grid.column_heads:
         corner = html.escape(" \\ ".join(grid.corner)) if grid.row_heads else ""
-        heads = [f"<th>{corner}</th>"] * bool(grid.row_heads)
-        heads += [f"<th>{html.escape(head or '…')}</th>" for head in grid.column_heads]
+        heads = [f"{HEAD}{corner}</th>"] * bool(grid.row_heads)
+        heads += [f"{HEAD}{html.escape(head or '…')}</th>" for head in grid.column_heads]
         parts.append(f"<tr>{''.join(heads)}</tr>")
     for place, row in enumerate(grid.rows):
-        head = f"<th>{html.escape(grid.row_heads[place] or '⋮')}</th>" if grid.row_heads else ""
+        head = f"{HEAD}{html.escape(grid.row_heads[place] or '⋮')}</th>" if grid.row_heads else ""
         cells = "<td>…</td>" if row is None else "".join(map(_cell, row))
         parts.append(f"<tr>{head}{cells}</tr>")
     return "".join([*parts, "</table>"])
@@ -54,8 +53,9 @@ def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "<td>…</td>"
     colour = COLOURS[cell.group % len(COLOURS)]
-    style = "text-align:center;border:1px solid rgba(128,128,128,.4);"
-    style += "opacity:.5" if cell.padding else f"background:rgba({colour},.3)"
+    # light enough to stand behind dark and light letters
+    style = f"{SPACE};border:1px solid #8886;"
+    style += "opacity:.5" if cell.padding else f"background:{colour}4d"
     first, *rest = map(html.escape, cell.lines)
     if cell.won:
         first = f"<b>[{first}]</b>"

@@ -44,9 +44,9 @@ class PoolingTrace(WindowTrace):
         assert won is not None
         w = self.windows.window
         PH, PW = w.filter_h, w.filter_w
-        if dout is None:
-            dout = np.ones_like(self["y"].array)
+        dout = np.ones_like(self["y"].array) if dout is None else dout
         dx = ops.max_pool2d_backward(dout, self.argmax, x.shape, PH, PW, *w.arguments)
+        dout = dout.copy()
         rows = np.ascontiguousarray(dout.transpose(0, 2, 3, 1)).reshape(-1)
         dwindows = np.where(won, rows[:, np.newaxis], 0)
         col = self["col"]
@@ -56,7 +56,7 @@ class PoolingTrace(WindowTrace):
         steps = (
             Step(
                 "dout", "dout", word("dout"),
-                dout.copy(), labels.maps("dY", OW), labels.along(1), "dY", computed=True,
+                dout, labels.maps("dY", OW), labels.along(1), "dY", computed=True,
             ),
             Step(
                 "rows", "dout = dout.transpose(0, 2, 3, 1).reshape(-1)", word("pool rows"),

@@ -32,7 +32,7 @@ def print_trace(trace: "Trace", console: Console, values: bool = False) -> None:
     values : bool
         Whether every cell has its number below its label.
     """
-    console.print(Text(trace.title, "bold"), soft_wrap=True)
+    console.print(Text(trace.title, "bold"))
     for number, step in enumerate(trace, 1):
         console.print()
         _print_step(number, step, console, values)

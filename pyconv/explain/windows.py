@@ -99,8 +99,8 @@ class Windows:
             When the matrix has no such row or column.
         """
         height, width = self.matrix_shape
-        row = _within("row", row, height, "the column matrix")
-        col = _within("col", col, width, "the column matrix")
+        row = _within("row", row, height, "rows in the column matrix")
+        col = _within("col", col, width, "columns in the column matrix")
         *place, inside = self.sources(np.array(row), np.array(col))
         return Pixel(*map(int, place)) if inside else PADDING
 
@@ -118,8 +118,8 @@ class Windows:
             When there is no such pixel.
         """
         N, C, H, W = self.input_shape
-        n, c = _within("n", n, N, "the batch"), _within("c", c, C, "the channels")
-        y, x = _within("y", y, H, "the image"), _within("x", x, W, "the image")
+        n, c = _within("n", n, N, "images"), _within("c", c, C, "channels")
+        y, x = _within("y", y, H, "rows in an image"), _within("x", x, W, "columns in an image")
         w, (OH, OW) = self.window, self.output_size
         fy, oy = _along(y + w.pad_top, w.filter_h, w.dilation_h, w.stride_h, OH)
         fx, ox = _along(x + w.pad_left, w.filter_w, w.dilation_w, w.stride_w, OW)
@@ -143,5 +143,5 @@ def _along(
 def _within(name: str, value: object, count: int, what: str) -> int:
     number = whole(name, value)
     if number >= count:
-        raise ValueError(f"{name} is {number}, but {what} has only {count}, counted from 0")
+        raise ValueError(f"{name} is {number}, but there are only {count} {what}, counted from 0")
     return number

@@ -23,7 +23,8 @@ class SimpleConvNet(Sequential):
     input_dim : (C, H, W)
         Shape of one image.
     conv_param : mapping, optional
-        "filter_num" (30), "filter_size" (5, or (height, width)), "pad" (0) and "stride" (1).
+        "filter_num" (30), "filter_size" (5, or (height, width)), "pad" (0), "stride" (1) and
+        "dilation" (1).
     hidden_size, output_size : int
         Width of the two affine layers.
     weight_init_std : float
@@ -51,7 +52,7 @@ class SimpleConvNet(Sequential):
         dtype: npt.DTypeLike = np.float32,
         fused: bool = True,
     ) -> None:
-        default = {"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1}
+        default = {"filter_num": 30, "filter_size": 5, "pad": 0}
         build = _Builder(input_dim, np.random.default_rng(rng), dtype, weight_init_std)
         build.convolution(conv_param or {}, default, "conv_param")
         build.add(Relu(), Pooling(2, 2, stride=2))
@@ -112,7 +113,7 @@ class DeepConvNet(Sequential):
         generator = np.random.default_rng(rng)
         build = _Builder(input_dim, generator, dtype)
         for i, (param, (filters, pad)) in enumerate(zip(given, filters_and_pads, strict=True), 1):
-            default = {"filter_num": filters, "filter_size": 3, "pad": pad, "stride": 1}
+            default = {"filter_num": filters, "filter_size": 3, "pad": pad}
             build.convolution(param or {}, default, f"conv_param_{i}")
             build.add(Relu())
             if i % 2 == 0:
@@ -160,6 +161,7 @@ class _Builder:
     def convolution(
         self, given: Mapping[str, Any], default: Mapping[str, Any], argument: str
     ) -> None:
+        default = {"stride": 1, "dilation": 1, **default}
         unknown = set(given) - set(default)
         if unknown:
             raise ValueError(f"{argument} takes {sorted(default)}, not {sorted(unknown)}")
@@ -168,7 +170,7 @@ class _Builder:
         FH, FW = per_axis(f"{argument}['filter_size']", param["filter_size"])
         W = self._weights((filters, self.shape[0], FH, FW), self.shape[0] * FH * FW)
         b = np.zeros(filters, self.dtype)
-        self.add(Convolution(W, b, param["stride"], param["pad"]))
+        self.add(Convolution(W, b, param["stride"], param["pad"], param["dilation"]))
 
     def affine(self, outputs: int) -> None:
         inputs = math.prod(self.shape)

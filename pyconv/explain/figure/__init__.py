@@ -12,7 +12,7 @@ from ..pooling import PoolingTrace
 MOST_NUMBERS = 250_000  # that a page holds of the images or the filters
 
 
-def write_figure(trace: ConvolutionTrace | PoolingTrace, target: Path, lang: str = "en") -> None:
+def write_figure(trace: ConvolutionTrace | PoolingTrace, target: Path) -> None:
     """Write the trace of a convolution or a pooling as an interactive page, all of it or nothing.
 
     The page computes everything anew when its sliders move: it holds the images, the filters and
@@ -21,20 +21,19 @@ def write_figure(trace: ConvolutionTrace | PoolingTrace, target: Path, lang: str
     Parameters
     ----------
     trace : ConvolutionTrace or PoolingTrace
+        Its language is the page's.
     target : Path
         The file to write, in a folder that exists.
-    lang : str
-        "en" or "ko".
 
     Raises
     ------
     ValueError
-        When `lang` is another, or the images or the filters hold no numbers, numbers that are not
-        finite, or too many for a page.
+        When the images or the filters hold no numbers, numbers that are not finite, or too many
+        for a page.
     OSError
         When the file cannot be written.
     """
-    words = pages.words(__package__, lang)
+    words = pages.words(__package__, trace.lang)
     N, C, H, W = trace.x.shape
     w = trace.windows.window
     sizes = {
@@ -52,7 +51,7 @@ def write_figure(trace: ConvolutionTrace | PoolingTrace, target: Path, lang: str
     if isinstance(trace, PoolingTrace):
         texts |= {name: words[f"{name}_pool"] for name in texts if f"{name}_pool" in words}
     parts = {
-        **pages.escaped({**texts, "lang": lang, "kind": str(given["kind"])}),
+        **pages.escaped({**texts, "lang": trace.lang, "kind": str(given["kind"])}),
         "words": pages.as_script(texts),
         "given": pages.as_script(given),
     }

@@ -1,0 +1,127 @@
+"use strict";
+// The numbers of the trace that the page holds, and which pixels are made of which.
+
+const trace = held("data");
+const steps = trace.steps;
+
+function unpacked(text, Kind) {
+  const characters = atob(text), bytes = new Uint8Array(characters.length);
+  for (let k = 0; k < bytes.length; k++) bytes[k] = characters.charCodeAt(k);
+  return new Kind(bytes.buffer);
+}
+
+for (const step of steps) {
+  if (step.W) [step.W, step.b] = [unpacked(step.W, Float32Array), unpacked(step.b, Float32Array)];
+}
+
+// Sizes of what the page holds of a step's array: channels, height, width; rows of units are one high.
+const sizes = steps.map(({ shape, channels, units }) => (channels ? [channels, shape[2], shape[3]] : [1, 1, units]));
+const unitsOf = ({ shape }) => shape.slice(1).reduce((a, b) => a * b, 1); // of a sample, in all
+
+// Of an image of the batch, the numbers after each step; a max-pooling's winners beside them.
+const known = [];
+function arrays(n) {
+  if (known[n]) return known[n];
+  const values = [], winners = [];
+  steps.forEach((step, i) => {
+    const text = trace.samples[n][i];
+    if (step.kind === "relu") {
+      values.push(values[i - 1].map((v) => Math.max(v, 0)));
+    } else if (step.kind === "max") {
+      const [C, H, W] = sizes[i];
+      const taps = unpacked(text, Uint16Array), places = new Int32Array(C * H * W);
+      places.forEach((_, k) => {
+        const [y, x] = tapPlace(i, Math.floor(k / W) % H, k % W, taps[k]);
+        places[k] = (Math.floor(k / (H * W)) * sizes[i - 1][1] + y) * sizes[i - 1][2] + x;
+      });
+      winners[i] = places;
+      values.push(Float32Array.from(places, (place) => values[i - 1][place]));
+    } else {
+      values.push(unpacked(text, Float32Array));
+    }
+  });
+  known[n] = { values, winners };
+  return known[n];
+}
+
+// Where a tap of the window of an output pixel lies in the map before.
+function tapPlace(i, y, x, tap) {
+  const [[, sy, dy, py], [w, sx, dx, px]] = steps[i].window;
+  return [y * sy - py + Math.floor(tap / w) * dy, x * sx - px + (tap % w) * dx];
+}
+
+// What a range of pixels is made of, along one axis, and what is made of it: [first, last + 1].
+const reach = ([taps, , dilation]) => (taps - 1) * dilation + 1;
+function before(axis, [from, to]) {
+  const [, stride, , pad] = axis;
+  return [from * stride - pad, (to - 1) * stride - pad + reach(axis)];
+}
+function after(axis, [from, to], size) {
+  const [, stride, , pad] = axis;
+  const first = Math.ceil((from + pad - reach(axis) + 1) / stride), last = Math.floor((to - 1 + pad) / stride);
+  return [Math.max(first, 0), Math.min(last + 1, size)];
+}
+
+// Whether a step's maps are of the size of those before, so that a pixel is made of the one in its place.
+const alike = (i) => sizes[i][1] === sizes[i - 1][1] && sizes[i][2] === sizes[i - 1][2];
+
+// The pixels in every step's map that have to do with one pixel: what it is made of before it, back to the input, and
+// what is made of it after it. {rows, columns, winner, forward} by step; a winner is followed alone.
+function connected(at, c, y, x, winners) {
+  const marks = [];
+  let rows = [y, y + 1], columns = [x, x + 1];
+  marks[at] = { rows, columns };
+  for (let i = at; i > 0; i--) {
+    const { window, kind } = steps[i];
+    let winner = null;
+    if (window) {
+      if (kind === "max" && rows[1] - rows[0] === 1 && columns[1] - columns[0] === 1) {
+        const [, H, W] = sizes[i];
+        const place = winners[i][(c * H + rows[0]) * W + columns[0]] % (sizes[i - 1][1] * sizes[i - 1][2]);
+        winner = [Math.floor(place / sizes[i - 1][2]), place % sizes[i - 1][2]];
+      }
+      rows = before(window[0], rows);
+      columns = before(window[1], columns);
+    } else if (!alike(i)) {
+      break;
+    }
+    marks[i - 1] = { rows, columns, winner };
+    if (winner) [rows, columns] = winner.map((place) => [place, place + 1]);
+  }
+  rows = [y, y + 1];
+  columns = [x, x + 1];
+  for (let i = at + 1; i < steps.length && steps[i].channels; i++) {
+    const { window } = steps[i];
+    if (window) {
+      rows = after(window[0], rows, sizes[i][1]);
+      columns = after(window[1], columns, sizes[i][2]);
+    } else if (!alike(i)) {
+      break;
+    }
+    if (rows[0] >= rows[1] || columns[0] >= columns[1]) break; // no window covers it
+    marks[i] = { rows, columns, forward: true };
+  }
+  return marks;
+}
+
+// The numbers under the window of an output pixel, channel by channel; null where there is padding.
+function windowOf(n, at, c, y, x) {
+  const [[h], [w]] = steps[at].window, [C, H, W] = sizes[at - 1];
+  const channels = steps[at].kind === "conv" ? [...Array(C).keys()] : [c];
+  const values = arrays(n).values[at - 1];
+  return channels.map((channel) =>
+    [...Array(h * w).keys()].map((tap) => {
+      const [row, column] = tapPlace(at, y, x, tap);
+      const inside = row >= 0 && row < H && column >= 0 && column < W;
+      return inside ? values[(channel * H + row) * W + column] : null;
+    }),
+  );
+}
+
+// The filter that makes a channel, likewise; null where the page does not hold it, or a part of the channels feeds it.
+function filterOf(at, c) {
+  const { W, taps } = steps[at];
+  if (!W || taps[0] !== steps[at - 1].shape[1] || taps[0] !== sizes[at - 1][0]) return null;
+  const [C, h, w] = taps;
+  return [...Array(C).keys()].map((channel) => [...W.subarray((c * C + channel) * h * w, (c * C + channel + 1) * h * w)]);
+}

@@ -1,0 +1,369 @@
+"""pyconv.explain.network and `pyconv explain network`: the trace, the walk, pictures, options."""
+
+import copy
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+from trainings import everything, run, trainer
+from typer.testing import CliRunner
+
+import pyconv
+from pyconv import recipes
+from pyconv.cli import app
+from pyconv.datasets import load_digits
+from pyconv.explain.half_blocks import drawn, small
+from pyconv.explain.network_text import print_pictures, print_walk
+from pyconv.explain.trained import trained
+from pyconv.layers import (
+    Affine,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    Pooling,
+    Relu,
+    Sigmoid,
+)
+from pyconv.networks import DeepConvNet, Sequential, SimpleConvNet
+
+RNG = np.random.default_rng(3)
+X = RNG.random((2, 1, 28, 28), np.float32)
+NETWORK = SimpleConvNet(rng=1, weight_init_std=0.1)
+TRACE = pyconv.explain.network(NETWORK, X)
+
+
+def array(*shape):
+    return RNG.normal(0, 0.3, shape).astype(np.float32)
+
+
+# The trace
+
+
+def test_the_steps_are_those_of_the_deck_with_their_shapes():
+    assert [(step.name, step.shape) for step in TRACE] == [
+        ("Input", (2, 1, 28, 28)),
+        ("Conv1", (2, 30, 24, 24)),
+        ("Relu1", (2, 30, 24, 24)),
+        ("Pool1", (2, 30, 12, 12)),
+        ("Affine1", (2, 100)),
+        ("Relu2", (2, 100)),
+        ("Affine2", (2, 10)),
+        ("Softmax", (2, 10)),
+    ]
+    assert TRACE.title == "SimpleConvNet"
+    assert [list(step.parameters) for step in TRACE if step.parameters] == [
+        ["W1", "b1"], ["W2", "b2"], ["W3", "b3"],
+    ]  # fmt: skip
+
+
+def test_the_arrays_are_what_the_kernels_compute_layer_by_layer():
+    p = NETWORK.params
+    conv = pyconv.conv2d(X, p["W1"], p["b1"])
+    pooled, argmax = pyconv.max_pool2d(pyconv.relu(conv), 2, 2, 2)
+    hidden = pyconv.affine(pooled.reshape(2, -1), p["W2"], p["b2"])
+    scores = pyconv.affine(pyconv.relu(hidden), p["W3"], p["b3"])
+    expected = {
+        "Input": X, "Conv1": conv, "Relu1": pyconv.relu(conv), "Pool1": pooled, "Affine1": hidden,
+        "Relu2": pyconv.relu(hidden), "Affine2": scores,
+    }  # fmt: skip
+    for name, found in expected.items():
+        np.testing.assert_array_equal(TRACE[name].array, found)
+    np.testing.assert_array_equal(TRACE["Pool1"].argmax, argmax)
+    assert TRACE["Conv1"].argmax is None
+    odds = np.exp(scores.astype(np.float64))
+    np.testing.assert_allclose(TRACE["Softmax"].array, odds / odds.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_what_is_done_later_does_not_change_the_trace():
+    x, made = X.copy(), copy.deepcopy(NETWORK)
+    trace = pyconv.explain.network(made, x)
+    x[:], made.params["W1"][:] = 0, 0
+    np.testing.assert_array_equal(trace["Input"].array, X)
+    np.testing.assert_array_equal(trace["Conv1"].parameters["W1"], NETWORK.params["W1"])
+
+
+def test_a_network_in_training_stays_as_it_is():
+    training, twin = (run(trainer(), 3) for _ in range(2))
+    made = training.network
+    held = {name: layer.held() for name, layer in made.layers.items()}
+    gradients = {name: layer.dW for name, layer in made.layers.items() if layer.parameters}
+    trace = pyconv.explain.network(made, training.x_test)
+    assert trace["Conv1"].layer is not made.layers["Conv1"]
+    assert everything(training) == everything(twin)
+    assert made.fused
+    for name, layer in made.layers.items():
+        assert all(a is b for a, b in zip(layer.held(), held[name], strict=True))
+        assert name not in gradients or layer.dW is gradients[name]
+    assert everything(run(training, 2)) == everything(run(twin, 2))
+
+
+def test_any_network_has_a_trace():
+    layers = [
+        Convolution(array(4, 3, 3, 3), array(4), stride=(2, 1), pad=((1, 2), (0, 0)), dilation=2),
+        BatchNormalization(np.ones(4, np.float32), np.zeros(4, np.float32)),
+        Sigmoid(),
+        Pooling(2, 2, stride=2, ceil_mode=True),
+        Dropout(0.25),
+        Flatten(),
+        Affine(array(36, 3)),
+    ]
+    made = Sequential(layers, (3, 10, 9), "Mine")
+    trace = pyconv.explain.network(made, RNG.random((2, 3, 10, 9), np.float32))
+    assert {step.name: step.rule for step in trace} == {
+        "Input": "2 images of 3 channels with 10×9 pixels: (N,C,H,W)",
+        "Conv1": "OH = (H + P − ((FH − 1)·2 + 1)) / S + 1 = (10 + 3 − 5) / 2 + 1 = 5\n"
+        "OW = (W + 2·P − ((FW − 1)·2 + 1)) / S + 1 = (9 + 0 − 5) / 1 + 1 = 5\n"
+        "each filter adds up over all its channels, C = 3, so C is gone; FN = 4 stands in its "
+        "place, as the channels from here on",
+        "BatchNorm1": "the shape stays",
+        "Sigmoid1": "1 / (1 + exp(−x)) of each number, so the shape stays",
+        "Pool1": "OH = (H + 2·P − PH) / S + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
+        "OW = (W + 2·P − PW) / S + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
+        "every channel by itself, so C = 4 stays",
+        "Dropout1": "nothing is dropped in prediction: each number times 0.75, so the shape stays",
+        "Flatten1": "flattened, so that each sample is a row: (2,4,3,3) becomes (2,36), 4·3·3 = 36",
+        "Affine1": "(2,36) times W3 (36,3) is (2,3)",
+        "Softmax": "exp of each score, divided by the sum of its row: 3 probabilities that add up "
+        "to 1",
+    }  # fmt: skip
+
+
+def test_the_rules_are_those_of_the_deck():
+    assert "(28 + 0 − 5) / 1 + 1 = 24" in TRACE["Conv1"].rule
+    assert "(24 + 0 − 2) / 2 + 1 = 12" in TRACE["Pool1"].rule
+    assert TRACE["Affine1"].rule == (
+        "flattened, so that each sample is a row: (2,30,12,12) becomes (2,4320), 30·12·12 = 4320\n"
+        "(2,4320) times W2 (4320,100) is (2,100), plus b2"
+    )
+    korean = pyconv.explain.network(NETWORK, X, "ko")
+    assert "C(= 1)는 사라지고" in korean["Conv1"].rule
+    assert korean.lang == "ko"
+
+
+def test_labels_number_the_pixels_of_a_map():
+    assert TRACE["Pool1"].labels[1, 29, 11, 11] == "D143"
+    assert TRACE["Affine1"].labels[1, 99] == "D99"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: pyconv.explain.network(NETWORK.layers, X), TypeError, "must be a pyconv.networks"),
+        (lambda: pyconv.explain.network(NETWORK, X[:, :, 1:]), ValueError, r"\(2, 1, 27, 28\)"),
+        (lambda: pyconv.explain.network(NETWORK, X[:0]), ValueError, "an empty batch shows"),
+        (lambda: pyconv.explain.network(NETWORK, X.astype(float)), TypeError, "x is float64"),
+        (lambda: pyconv.explain.network(NETWORK, X, "fr"), ValueError, "'en' or 'ko', not 'fr'"),
+        (
+            lambda: pyconv.explain.network(Sequential([Relu()]), X),
+            ValueError,
+            r"ends in \(2,1,28,28\), but a softmax takes rows",
+        ),
+        (lambda: TRACE["conv1"], KeyError, "no step 'conv1'; the steps are Input, Conv1"),
+    ],
+)
+def test_what_cannot_be_explained_is_answered_in_a_sentence(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()
+
+
+def test_a_predict_of_one_s_own_is_refused():
+    class Doubled(Sequential):
+        def predict(self, x, train_flg=False):
+            return 2 * super().predict(x, train_flg)
+
+    with pytest.raises(RuntimeError, match=r"Doubled\.predict computes something else"):
+        pyconv.explain.network(Doubled([Affine(np.eye(3, dtype=np.float32))]), array(2, 3))
+
+
+# The walk and the pictures
+
+
+def test_the_walk_names_every_layer_its_shape_its_parameters_and_its_rule():
+    text = str(TRACE)
+    lines = text.splitlines()
+    assert lines[0] == "SimpleConvNet"
+    assert "Conv1    (2,30,24,24)  W1 (30,1,5,5)  b1 (30)" in lines
+    assert "Affine1  (2,100)  W2 (4320,100)  b2 (100)" in lines
+    assert lines[-1] == "433,890 parameters in all"
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_nothing_is_wider_than_the_terminal_or_a_wall(width, lang):
+    for made in (NETWORK, DeepConvNet(rng=0)):
+        console = Console(file=io.StringIO(), width=width, color_system=None, soft_wrap=False)
+        trace = pyconv.explain.network(made, X[:1], lang)
+        print_walk(trace, console)
+        print_pictures(trace, console, 7)
+        lines = console.file.getvalue().splitlines()
+        assert max(Console().measure(line).maximum for line in lines) <= width
+        assert len(lines) <= 150 if width >= 80 else 250
+
+
+def test_a_notebook_draws_the_walk_as_a_table():
+    markup = TRACE._repr_html_()
+    assert markup.count("<tr>") == 10
+    assert "(2,30,24,24)" in markup
+    hostile = Sequential([Affine(np.eye(3, dtype=np.float32))], name="<script>")
+    assert "<script>" not in pyconv.explain.network(hostile, array(1, 3))._repr_html_()
+
+
+def test_the_pictures_tell_the_answer_and_whether_it_is_right():
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    guess = int(TRACE["Softmax"].array[0].argmax())
+    print_pictures(TRACE, console, guess)
+    print_pictures(TRACE, console, guess + 1)
+    text = console.file.getvalue()
+    percent = 100 * TRACE["Softmax"].array[0, guess]
+    assert f"The network says {guess}, {percent:.1f} %." in text
+    assert text.count("That is right.") == text.count(f"It is {guess + 1}.") == 1
+    assert "The pictures are of the first of 2 images." in text
+    assert "W1      Conv1                      Relu1                      Pool1" in text
+
+
+@pytest.mark.parametrize(
+    ("colours", "half_blocks"), [(None, False), ("standard", False), ("256", True)]
+)
+def test_pictures_are_in_colour_where_a_terminal_has_enough(colours, half_blocks):
+    console = Console(
+        file=io.StringIO(), width=80, color_system=colours, force_terminal=bool(colours)
+    )
+    print_pictures(TRACE, console)
+    assert ("▀" in console.file.getvalue()) == half_blocks
+    assert ("▓" in console.file.getvalue()) != half_blocks
+
+
+def test_many_classes_are_abridged_to_the_most_probable():
+    wide = Sequential([Affine(array(4, 300))], (4,))
+    text = pyconv.explain.network(wide, array(1, 4)).text(values=True)
+    assert "and 290 less probable ones" in text
+
+
+def test_a_picture_has_two_pixels_in_a_character():
+    image = np.array([[1, 0], [-1, 0.5], [1, -1]])
+    shades = drawn(image, 1, colour=False).plain
+    assert shades == " ░\n▒-"
+    text = drawn(image, 1, colour=True)
+    assert text.plain == "▀▀\n▀▀"
+    styles = [str(span.style) for span in text.spans]
+    assert styles[0] == "rgb(125,205,255) on rgb(245,150,50)"
+    assert styles[1].startswith("rgb(24,26,32) on ")
+    assert len(set(styles)) == 4
+
+
+def test_a_large_picture_is_drawn_small():
+    image = np.arange(90 * 60, dtype=np.float32).reshape(90, 60)
+    reduced = small(image)
+    assert reduced.shape == (23, 15)
+    np.testing.assert_allclose(reduced[0, 0], image[:4, :4].mean())
+    np.testing.assert_allclose(reduced[22, 14], image[88:, 56:].mean())
+    assert small(image[:28, :28]) is not None
+    np.testing.assert_array_equal(small(image[:28, :28]), image[:28, :28])
+
+
+def test_numbers_that_are_not_finite_are_drawn_too():
+    image = np.array([[np.nan, np.inf], [-np.inf, 0]])
+    assert len(drawn(image, 1.0, colour=False).plain) == 2
+    assert drawn(np.zeros((2, 2)), 0.0, colour=False).plain == "  "
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    file = tmp_path_factory.mktemp("weights") / "weights.npz"
+    NETWORK.save_params(file)
+    return str(file)
+
+
+def explain(*options, code=0):
+    found = CliRunner().invoke(app, ["explain", "network", *map(str, options)])
+    assert found.exit_code == code, found.output
+    return found.stdout if code == 0 else found.stderr
+
+
+def test_the_command_shows_the_digit_of_that_index(weights):
+    _, (x, t) = load_digits()
+    out = explain(weights, "--index", 7)
+    guess = int(NETWORK.predict(x[7:8]).argmax())
+    assert f"The network says {guess}," in out
+    assert ("That is right." if guess == t[7] else f"It is {t[7]}.") in out
+    assert "Conv1    (1,30,24,24)" in out
+    assert weights in out.replace("\n", "")
+    assert max(map(len, out.splitlines()[1:])) <= 80
+
+
+def test_the_command_takes_an_image(weights, tmp_path):
+    np.save(tmp_path / "three.npy", X[0])
+    out = explain(weights, "--image", tmp_path / "three.npy", "--lang", "ko")
+    guess = int(NETWORK.predict(X[:1]).argmax())
+    assert f"신경망의 답은 {guess}," in out
+    assert "정답" not in out
+
+
+def test_the_command_writes_a_page_with_digits_to_choose_from(weights, tmp_path):
+    out = explain(weights, "--html", tmp_path / "net.html", "--index", 2, "--lang", "ko")
+    text = (tmp_path / "net.html").read_text("utf-8")
+    assert '<html lang="ko">' in text
+    assert '"shape":[4,30,24,24]' in text
+    assert f'"labels":{load_digits()[1][1][2:6].tolist()}'.replace(" ", "") in text
+    assert "net.html" in out.replace("\n", "")
+
+
+def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(
+    monkeypatch, tmp_path, away_from_home
+):
+    short = recipes.DATA_SETS["digits"]._replace(epochs=1)
+    monkeypatch.setitem(recipes.DATA_SETS, "digits", short)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.npz").write_text("not even weights")
+    out = explain().replace("\n", " ")
+    network, accuracy = trained({})
+    assert f"trained on the digits that come with pyconv: {100 * accuracy:.1f} %" in out
+    assert f"The network says {network.predict(load_digits()[1][0][:1]).argmax()}," in out
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
+
+
+def test_the_convolution_of_the_network_trained_here_moves_as_it_is_told(monkeypatch):
+    short = recipes.DATA_SETS["digits"]._replace(epochs=1)
+    monkeypatch.setitem(recipes.DATA_SETS, "digits", short)
+    out = explain("--stride", 2, "--pad", "1,0", "--dilation", 2, "--batch", 3)
+    # (28 + 2 - 9) // 2 + 1, (28 - 9) // 2 + 1
+    assert "Conv1    (3,30,11,10)" in out
+    assert "⌊(28 + 2 − 9) / 2⌋ + 1 = 11" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["weights.npz", "--pad", "1", "--stride", "2"],
+            "weights.npz says how its network convolves; leave out --stride, --pad",
+        ),
+        (["--dilation", "x"], "--dilation takes a whole number or height,width, and not 'x'"),
+        (["--index", 359], "--index is 359, but digits has 359 images, counted from 0"),
+        (["--index", 358, "--batch", 2], "digits has 359 images, and 2 from 358 on are asked for"),
+        (["--data", "digits", "--image", "x.npy"], "give --image or --data, and not both"),
+        (["--data", "letters"], "--data takes digits, mnist, fashion or a folder"),
+        (["--image", "nothing.png"], "there is no image file 'nothing.png'"),
+        (["--html", "nowhere/net.html"], "there is no folder 'nowhere' to write net.html to"),
+    ],
+)
+def test_bad_options_are_answered_before_anything_is_trained(options, sentence, monkeypatch):
+    monkeypatch.setattr(
+        "pyconv.explain.network_command.trained", lambda moves: pytest.fail("trained")
+    )
+    assert sentence in explain(*options, code=1)
+
+
+def test_weights_that_fit_no_image_are_refused(tmp_path):
+    Sequential([Affine(array(4, 2))], (4,)).save_params(tmp_path / "rows.npz")
+    error = explain(tmp_path / "rows.npz", code=1)
+    assert "x has shape (1, 1, 28, 28), but Sequential takes a batch (N, 4)" in error
+    np.save(tmp_path / "x.npy", X[0])
+    error = explain(tmp_path / "rows.npz", "--image", tmp_path / "x.npy", code=1)
+    assert "does not say what images (C, H, W) its network takes" in error
