@@ -66,13 +66,8 @@ def test_the_winner_of_a_window_is_marked(figure):
         value = f"{trace['maxima'].array[step]:g}".replace("-", "−")
         reading = browser.find_element("id", "reading").text
         assert re.search(rf"max\(.*\) = D{place.y * 3 + place.x} = {value}$", reading)
-    marked = browser.execute_script(
-        "return [...document.querySelectorAll('#windows .marked[data-at^=windows]')]"
-        ".map((one) => one.dataset.at)"
-    )
-    shown_rows = {int(name.split()[1]) for name in marked}
-    won = {(i, int(trace["windows"].marked[i].argmax())) for i in shown_rows}
-    assert {tuple(map(int, name.split()[1:])) for name in marked} == won
+    won = {(i, int(trace["windows"].marked[i].argmax())) for i, _ in drawn(browser)["windows"]}
+    assert found(browser, ".marked[data-at^='windows']") == {"windows": won}
 
 
 def test_the_slider_and_its_buttons_step_through_the_windows(figure):
@@ -168,7 +163,30 @@ def test_the_copies_of_a_pixel_come_into_view(figure):
     assert len(uses) == 25
     lights, all_ = point(browser, "x", 0, 0, 9, 19)
     assert lights["col"] == uses & all_["col"]
-    assert len(lights["col"]) >= 10
+    assert len(lights["col"]) >= 9
+
+
+def test_a_cell_keeps_the_focus_while_a_mouse_points_elsewhere(figure):
+    browser = figure(DIGIT)
+    browser.execute_script("document.querySelector('[data-at=\"col 301 3\"]').focus()")
+    lights, _ = point(browser, "x", 0, 0, 9, 19)
+    assert lights["x"] == {(0, 0, 9, 19)}
+    assert browser.execute_script("return document.activeElement.dataset.at") == "col 301 3"
+
+
+def test_every_window_of_a_large_image_can_be_seen(figure):
+    trace = pooling((2, 1, 70, 80))
+    browser = figure(trace)
+    rows = len(trace["col"].array)
+    for step in (0, rows // 2 + 70, rows - 1):
+        browser.execute_script("stepTo(arguments[0])", step)
+        lights = lit(browser)
+        n, place = divmod(step, rows // len(trace.x))
+        (y,) = lights["y"]
+        assert y == (n, 0, *divmod(place, trace["y"].shape[3]))
+        assert len(lights["x"]) == 4
+        assert step in {row for row, _ in lights["col"]}
+    assert rows > len(drawn(browser)["y"])
 
 
 def test_a_tap_lights(figure):

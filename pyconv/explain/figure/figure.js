@@ -94,8 +94,12 @@ function ruleOf(axis, m) {
 // Show a thing, for as long as it is pointed at. An abridged table makes room for what it does not show yet.
 function show(thing) {
   const { m } = state;
-  const next = chooseShown(m, { ...wantedPlaces(m, state.chosen), ...wantedPlaces(m, thing) });
-  for (const [axis, places] of Object.entries(wantedPlaces(m, thing))) {
+  const wanted = wantedPlaces(m, thing);
+  const kept = wantedPlaces(m, state.chosen); // the chosen thing, which may have the focus, stays where there is room
+  const both = Object.entries(wanted).map(([axis, [first, ...others]]) =>
+    [axis, first === undefined ? kept[axis] : [first, ...(kept[axis] ?? []), ...others]]);
+  const next = chooseShown(m, { ...kept, ...Object.fromEntries(both) });
+  for (const [axis, places] of Object.entries(wanted)) {
     const missing = places.some((place) => next[axis].includes(place) && !state.shown[axis].includes(place));
     if (missing) state.shown[axis] = next[axis];
   }
@@ -229,7 +233,7 @@ function listen() {
   figure.addEventListener("click", (event) => thingOf(event)?.focus({ preventScroll: true }));
   figure.addEventListener("focusin", (event) => {
     const cell = thingOf(event);
-    if (!cell) return;
+    if (!cell || cell.ref.at === state.chosen.at) return; // it was drawn anew, and has the focus again
     const was = cells.get(cell.place.part.current);
     if (was) was.tabIndex = -1;
     cell.place.part.current = cell.ref.at;
