@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from pyconv import cli, datasets, explain
+from pyconv.explain.picture import save_picture
 
 # The lecture's tables, as they stand there.
 IMAGE = """
@@ -322,4 +323,6 @@ def test_a_picture_marks_the_way_of_a_window(layer, tmp_path):
     assert lines == [
         f"pyconv: error: a picture is written as .png or .svg, and not as '{tmp_path}/a.pdf'"
     ]
+    with pytest.raises(ValueError, match="a picture needs an image, and the batch is empty"):
+        save_picture(explain.pooling(np.zeros((0, 1, 3, 3)), 2, 2), tmp_path / "none.svg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg", "b.svg"]
