@@ -233,6 +233,11 @@ def test_values_of_a_real_image_stand_below_the_labels(tmp_path):
     assert matrix[0] == ["D0", "D1", "D14", "D15"]
     assert matrix[1] == ["0"] * 3  # the first of the numbers is taken for a head
 
+    walk = Walk(run("conv", "--data", "digits"))  # too large for a table of all pixels
+    assert set(walk.says("N, C, H, W = x.shape")[-200:]) <= set(" ░▒▓█")
+    assert walk.says(Y).count("▓") > 0
+    assert walk.matrix(COL)
+
     np.save(tmp_path / "digit.npy", x[5])
     trace = explain.pooling(x[5:6], 28, 28)
     walk = Walk(run("pool", "--image", tmp_path / "digit.npy", "--pool", "28,28"))
