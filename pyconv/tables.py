@@ -3,7 +3,7 @@
 import html
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,19 @@ def print_whole(table: "RichTable", console: "Console") -> None:
     console.width = needed
     console.print(table)
     console.width = before
+
+
+def plain_text(print_to: Callable[["Console"], None], width: int) -> str:
+    """What is printed to a terminal of that width, without colour."""
+    from rich.console import Console
+
+    console = Console(
+        file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False,
+        color_system=None, force_terminal=False, force_jupyter=False,
+    )  # fmt: skip
+    print_to(console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
 @dataclass(frozen=True)
@@ -88,16 +101,7 @@ class Table:
 
     def text(self) -> str:
         """The table as `print` shows it, without colour."""
-        from rich.console import Console
-
-        console = Console(
-            file=io.StringIO(), width=80, highlight=False, markup=False, emoji=False,
-            color_system=None, force_terminal=False, force_jupyter=False,
-        )  # fmt: skip
-        self.print(console)
-        assert isinstance(console.file, io.StringIO)
-        lines = console.file.getvalue().splitlines()
-        return "\n".join(line.rstrip() for line in lines)
+        return plain_text(self.print, 80)
 
     def html(self) -> str:
         """The table for a notebook: nothing but itself, in the colours of the page around it."""

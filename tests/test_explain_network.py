@@ -2,6 +2,7 @@
 
 import copy
 import io
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pyconv import recipes
 from pyconv.cli import app
 from pyconv.datasets import load_digits
 from pyconv.explain.half_blocks import drawn, small
+from pyconv.explain.network_picture import save_network_picture
 from pyconv.explain.network_text import print_pictures, print_walk
 from pyconv.explain.trained import trained
 from pyconv.layers import (
@@ -27,6 +29,7 @@ from pyconv.layers import (
     Sigmoid,
 )
 from pyconv.networks import DeepConvNet, Sequential, SimpleConvNet
+from pyconv.tables import shape_text
 
 RNG = np.random.default_rng(3)
 X = RNG.random((2, 1, 28, 28), np.float32)
@@ -312,6 +315,27 @@ def test_the_command_writes_a_page_with_digits_to_choose_from(weights, tmp_path)
     assert '"shape":[4,30,24,24]' in text
     assert f'"labels":{load_digits()[1][1][2:6].tolist()}'.replace(" ", "") in text
     assert "net.html" in out.replace("\n", "")
+
+
+def test_the_command_draws_a_picture(weights, tmp_path):
+    explain(weights, "--picture", tmp_path / "net.svg")
+    drawn = (tmp_path / "net.svg").read_text("utf-8")
+    texts = re.findall(r"<text [^>]*>([^<]*)</text>", drawn)
+    shapes = [shape_text((1, *step.shape[1:])) for step in TRACE]
+    assert [text for text in texts if text.startswith("(")] == shapes
+    assert {"Conv1", "W1, b1", "W3, b3", "Softmax"} <= {*texts}
+    error = explain(weights, "--picture", tmp_path / "net.pdf", code=1)
+    assert "a picture is written as .png or .svg" in error
+
+
+@pytest.mark.parametrize(
+    "network",
+    [DeepConvNet(rng=0), Sequential([Affine(array(4, 300))], (4,))],
+)
+def test_networks_of_ones_own_are_drawn(network, tmp_path):
+    trace = pyconv.explain.network(network, array(2, *network.input_dim))
+    save_network_picture(trace, tmp_path / "net.png")
+    assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from pyconv import cli, datasets, explain
+from pyconv.explain.picture import save_picture
 
 # The lecture's tables, as they stand there.
 IMAGE = """
@@ -232,6 +233,13 @@ def test_values_of_a_real_image_stand_below_the_labels(tmp_path):
     assert matrix[0] == ["D0", "D1", "D14", "D15"]
     assert matrix[1] == ["0"] * 3  # the first of the numbers is taken for a head
 
+    walk = Walk(run("conv", "--data", "digits"))  # too large for a table of all pixels
+    for code, title in (("N, C, H, W = x.shape", "D[0,0,:,:]"), (Y, "Y[0,0,:,:]")):
+        picture = walk.says(code).split(title)[1]
+        assert set(picture.split("Y[0,1,:,:]")[0]) <= set(" ░▒▓█·-=≡")
+        assert "▓" in picture
+    assert walk.matrix(COL)
+
     np.save(tmp_path / "digit.npy", x[5])
     trace = explain.pooling(x[5:6], 28, 28)
     walk = Walk(run("pool", "--image", tmp_path / "digit.npy", "--pool", "28,28"))
@@ -322,4 +330,6 @@ def test_a_picture_marks_the_way_of_a_window(layer, tmp_path):
     assert lines == [
         f"pyconv: error: a picture is written as .png or .svg, and not as '{tmp_path}/a.pdf'"
     ]
+    with pytest.raises(ValueError, match="a picture needs an image, and the batch is empty"):
+        save_picture(explain.pooling(np.zeros((0, 1, 3, 3)), 2, 2), tmp_path / "none.svg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg", "b.svg"]

@@ -54,6 +54,8 @@ class Grid:
 
     Attributes
     ----------
+    at : tuple of int
+        Of images, which one: (n, c).
     title : str
         Such as D[0,1,:,:]; "" for a matrix.
     corner : (str, str)
@@ -64,11 +66,17 @@ class Grid:
     rows : list of (list of Cell or None) or None
     """
 
+    at: tuple[int, ...]
     title: str
     corner: tuple[str, str]
     column_heads: list[str | None]
     row_heads: list[str | None]
     rows: list[list[Cell | None] | None]
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it is an image of which only some pixels are there."""
+        return bool(self.at) and any(row is None or None in row for row in self.rows)
 
 
 def grids(step: Step, width: int, values: bool) -> list[list[Grid | None]]:
@@ -131,7 +139,7 @@ def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
         most = max(fit, FEWEST)
     title = f"{step.symbol}[{at[0]},{at[1]},:,:]" if at else ""
     corner = [axis.title if axis else "" for axis in step.heads]
-    return Grid(title, (corner[0], corner[1]), heads, row_heads, cells)
+    return Grid(at, title, (corner[0], corner[1]), heads, row_heads, cells)
 
 
 def _heads(heads: Heads | None, indices: Chosen) -> list[str | None]:

@@ -60,7 +60,7 @@ Html = Annotated[
 ]
 Picture = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Draw one window's way there, too: .svg or .png."),
+    typer.Option(metavar="FILE", help="Draw the way there, too: .svg or .png."),
 ]
 
 
@@ -155,6 +155,7 @@ def network(
             min=1, help="How many of them.", show_default="1; of data on a page, 4 to choose from"
         ),
     ] = None,
+    picture: Picture = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page to look into there, too.")
     ] = None,
@@ -168,7 +169,7 @@ def network(
     from .network_command import Options, explain
 
     moves = inputs.moves(stride, pad, dilation)
-    for note in explain(Options(weights, moves, image, data, index, batch, html, lang)):
+    for note in explain(Options(weights, moves, image, data, index, batch, picture, html, lang)):
         typer.echo(f"{image}: {note}", err=True)
 
 

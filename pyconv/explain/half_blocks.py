@@ -7,6 +7,7 @@ import numpy as np
 from ..checks import Array
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 NOTHING = (24, 26, 32)
@@ -30,6 +31,11 @@ def small(image: Array, most: int = LARGEST) -> Array:
         counts = np.diff([*starts, image.shape[axis]])
         image = sums / np.expand_dims(counts, 1 - axis)
     return image
+
+
+def in_colour(console: "Console") -> bool:
+    """Whether a terminal has colours enough: 16 tell less than shades do."""
+    return console.color_system in ("256", "truecolor")
 
 
 def drawn(image: Array, largest: float, colour: bool) -> "Text":

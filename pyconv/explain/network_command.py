@@ -30,6 +30,7 @@ class Options:
     data: str | None
     index: int
     batch: int | None
+    picture: Path | None
     html: Path | None
     lang: str
 
@@ -66,6 +67,10 @@ def explain(options: Options) -> list[str]:
         network, about, more = given, str(options.weights), ""
     trace = trace_of(network, x.astype(network.dtype), options.lang)
 
+    if options.picture is not None:
+        from .network_picture import save_network_picture
+
+        save_network_picture(trace, options.picture)
     console = Console(highlight=False, markup=False)
     console.print(about + more, style="dim", soft_wrap=True)
     print_walk(trace, console)

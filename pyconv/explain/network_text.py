@@ -1,6 +1,5 @@
 """A network's trace in a terminal and in a notebook: the walk, and small pictures of the maps."""
 
-import io
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,8 +9,8 @@ import numpy as np
 from .. import pages
 from ..checks import Array
 from ..layers import Convolution
-from ..tables import Table, shape_text
-from .half_blocks import drawn, small
+from ..tables import Table, plain_text, shape_text
+from .half_blocks import drawn, in_colour, small
 from .network import LayerStep, NetworkTrace
 from .words import Words
 
@@ -56,17 +55,13 @@ def _count(trace: NetworkTrace) -> int:
 
 def as_text(trace: NetworkTrace, pictures: bool, width: int) -> str:
     """The walk as plain text, and small pictures after it where wanted."""
-    from rich.console import Console
 
-    console = Console(
-        file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False,
-        color_system=None, force_terminal=False, force_jupyter=False,
-    )  # fmt: skip
-    print_walk(trace, console)
-    if pictures:
-        print_pictures(trace, console)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    def print_to(console: "Console") -> None:
+        print_walk(trace, console)
+        if pictures:
+            print_pictures(trace, console)
+
+    return plain_text(print_to, width)
 
 
 def as_html(trace: NetworkTrace) -> str:
@@ -95,7 +90,7 @@ def print_pictures(trace: NetworkTrace, console: "Console", label: int | None = 
         What the first image shows, where that is known.
     """
     word = Words(trace.lang)
-    colour = console.color_system in ("256", "truecolor")  # 16 colours tell less than shades do
+    colour = in_colour(console)
     first = [_bars(trace, word, label)]
     image = trace.steps[0].array[0]
     if image.ndim == 3:

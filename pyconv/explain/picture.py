@@ -1,5 +1,6 @@
 """The figure of im2col as a picture: one window on its way from the image to the output."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from .pooling import PoolingTrace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INCHES = 0.3  # a cell's height
 GAP = 1.2  # between tables, in cells
@@ -39,19 +41,39 @@ def save_picture(trace: ConvolutionTrace | PoolingTrace, target: Path) -> None:
     ValueError
         When there is no image, or the file is to be of another kind.
     """
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_axes((0, 0, 1, 1))
+        width, height = _draw(axes, trace)
+        axes.set(xlim=(-0.5, width + 0.5), ylim=(height + 0.5, -0.5), aspect="equal")
+        axes.set_axis_off()
+        figure.set_size_inches(INCHES * (width + 1), INCHES * (height + 1))
+
+    save_figure(target, len(trace.x), draw)
+
+
+def save_figure(target: Path, images: int, draw: Callable[["Figure"], None]) -> None:
+    """Draw a figure of some images and write it as .png or .svg, all of it or nothing.
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed.
+    ValueError
+        When there is no image, or the file is to be of another kind.
+    """
     if target.suffix not in (".png", ".svg"):
         raise ValueError(f"a picture is written as .png or .svg, and not as {str(target)!r}")
-    if not len(trace.x):
-        raise ValueError(f"a picture needs an image, and the input has shape {trace.x.shape}")
-    import matplotlib
-    from matplotlib.figure import Figure
+    if not images:
+        raise ValueError("a picture needs an image, and the batch is empty")
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("a picture needs matplotlib (pip install matplotlib)") from error
 
     figure = Figure()
-    axes = figure.add_axes((0, 0, 1, 1))
-    width, height = _draw(axes, trace)
-    axes.set(xlim=(-0.5, width + 0.5), ylim=(height + 0.5, -0.5), aspect="equal")
-    axes.set_axis_off()
-    figure.set_size_inches(INCHES * (width + 1), INCHES * (height + 1))
+    draw(figure)
     kind = target.suffix.removeprefix(".")
     # letters as letters: smaller, and found by a search; no date: the same picture, the same file
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "pyconv"}):

@@ -1,17 +1,18 @@
 """The walk through a trace in a terminal: tables of labels, coloured by channel."""
 
-import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich import box
 from rich.columns import Columns
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..tables import shape_text
+from ..tables import plain_text, shape_text
 from .cells import Cell, Grid, grids
+from .half_blocks import drawn, in_colour, small
 
 if TYPE_CHECKING:
     from .trace import Step, Trace
@@ -40,13 +41,7 @@ def print_trace(trace: "Trace", console: Console, values: bool = False) -> None:
 
 def as_text(trace: "Trace", values: bool, width: int) -> str:
     """What `print_trace` prints, without colours."""
-    console = Console(
-        file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False,
-        color_system=None, force_terminal=False, force_jupyter=False,
-    )  # fmt: skip
-    print_trace(trace, console, values)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return plain_text(lambda console: print_trace(trace, console, values), width)
 
 
 def _print_step(number: int, step: "Step", console: Console, values: bool) -> None:
@@ -58,12 +53,24 @@ def _print_step(number: int, step: "Step", console: Console, values: bool) -> No
         console.print(_indented(Text(line, "dim")))
     if step.shown and step.array.size:
         for tables in grids(step, console.width - INDENT, values):
-            drawn = [Text("\n…") if grid is None else _table(grid) for grid in tables]
-            console.print(_indented(Columns(drawn, padding=(0, 2))))
+            shown = [
+                Text("\n…") if grid is None
+                else _picture(step, grid, console) if values and grid.left_out
+                else _table(grid)
+                for grid in tables
+            ]  # fmt: skip
+            console.print(_indented(Columns(shown, padding=(0, 2))))
 
 
 def _indented(what: RenderableType) -> Padding:
     return Padding(what, (0, 0, 0, INDENT))
+
+
+def _picture(step: "Step", grid: Grid, console: Console) -> RenderableType:
+    """An image as a picture, which tells more than the numbers in a corner of it."""
+    largest = float(np.abs(step.array).max())
+    pixels = drawn(small(step.array[grid.at]), largest, in_colour(console))
+    return Group(Text(grid.title, "dim"), pixels)
 
 
 def _table(grid: Grid) -> Table:
