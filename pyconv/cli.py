@@ -11,6 +11,7 @@ import typer
 from . import weights
 from .checks import Array
 from .explain.command import app as explain
+from .files import need_folder
 from .images import read_images
 from .layers.loss import log_softmax
 from .networks import DeepConvNet, Sequential, SimpleConvNet
@@ -169,10 +170,7 @@ def _recipe_of(resume: Path, given: Recipe, context: typer.Context) -> Recipe:
 
 def _refuse_to_overwrite_others(target: Path) -> None:
     """Stop before the training, not after it, where the weights cannot or should not be written."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(target.parent)!r} to write {target.name} to"
-        )
+    need_folder(target)
     if target.exists():
         try:
             Sequential.load(target)

@@ -21,15 +21,16 @@ def replacing(target: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def need_folder(target: Path) -> None:
+def need_folder(*targets: Path | None) -> None:
     """Find out before the work that a file could not be written after it.
 
     Raises
     ------
     FileNotFoundError
-        When there is no folder for it.
+        When there is no folder for one of them.
     """
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(target.parent)!r} to write {target.name} to"
-        )
+    for target in targets:
+        if target is not None and not target.absolute().parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {str(target.parent)!r} to write {target.name} to"
+            )

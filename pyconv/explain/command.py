@@ -156,9 +156,7 @@ def network(
         ),
     ] = None,
     picture: Picture = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page to look into there, too.")
-    ] = None,
+    html: Html = None,
     lang: Lang = "en",
 ) -> None:
     """Take a network apart: every layer's shape, its maps, and the probabilities.
@@ -191,10 +189,10 @@ def _show(
 
     from .terminal import print_trace
 
+    need_folder(html, picture)
     if html is not None:
         from .figure import write_figure
 
-        need_folder(html)
         write_figure(trace, html)
     if picture is not None:
         from .picture import save_picture

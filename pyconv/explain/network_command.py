@@ -50,8 +50,7 @@ def explain(options: Options) -> list[str]:
     """
     if options.image is not None and options.data is not None:
         raise ValueError("give --image or --data, and not both")
-    if options.html is not None:
-        need_folder(options.html)
+    need_folder(options.picture, options.html)
     if options.weights is not None and options.moves:
         names = ", ".join(f"--{name}" for name in options.moves)
         raise ValueError(f"{options.weights} says how its network convolves; leave out {names}")

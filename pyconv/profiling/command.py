@@ -59,9 +59,7 @@ def profile(options: Options) -> bool:
         names, split(options.passes), options.batch, split(options.dtype), split(options.op)
     )
     settings = settings_of(options.threads, options.isa)
-    for file in (options.json, options.html):
-        if file is not None:
-            need_folder(file)
+    need_folder(options.json, options.html)
     old = None if options.compare is None else _old_rows(options.compare, chosen, settings)
 
     measured = _race_with_a_bar(chosen, rivals, settings, options.repeat)
