@@ -71,8 +71,8 @@ def test_the_arrays_are_what_the_kernels_compute_layer_by_layer():
         "Input": X, "Conv1": conv, "Relu1": pyconv.relu(conv), "Pool1": pooled, "Affine1": hidden,
         "Relu2": pyconv.relu(hidden), "Affine2": scores,
     }  # fmt: skip
-    for name, found in expected.items():
-        np.testing.assert_array_equal(TRACE[name].array, found)
+    for name, found in expected.items():  # another test may have set the number of threads
+        np.testing.assert_allclose(TRACE[name].array, found, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(TRACE["Pool1"].argmax, argmax)
     assert TRACE["Conv1"].argmax is None
     odds = np.exp(scores.astype(np.float64))
