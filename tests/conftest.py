@@ -11,14 +11,15 @@ from hypothesis import HealthCheck, settings
 
 # test_kernels.py multiplies these by ten: 2,000 random cases for every kernel with a geometry
 settings.register_profile("full", deadline=None, max_examples=200, print_blob=True)
-# for a second run of the same tests: another instruction set, or under a sanitizer
-settings.register_profile(
-    "short",
-    deadline=None,
-    max_examples=15,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+# for a second run of the same tests: under a sanitizer, or a glance at another instruction set
+for name, examples in (("short", 15), ("glance", 5)):
+    settings.register_profile(
+        name,
+        deadline=None,
+        max_examples=examples,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("full")
 
 

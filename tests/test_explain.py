@@ -6,7 +6,7 @@ from string import Formatter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconv
@@ -41,6 +41,7 @@ def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+@settings(max_examples=60)
 @given(geometries())
 def test_where_and_uses_are_what_im2col_did(geometry):
     shape, filters, options = geometry
@@ -61,6 +62,7 @@ def test_where_and_uses_are_what_im2col_did(geometry):
     np.testing.assert_array_equal(found, col)
 
 
+@settings(max_examples=60)
 @given(geometries())
 def test_the_steps_of_a_convolution_are_what_the_kernels_compute(geometry):
     shape, filters, options = geometry
@@ -92,6 +94,7 @@ def test_the_steps_of_a_convolution_are_what_the_kernels_compute(geometry):
     np.testing.assert_allclose(round_trip, x * back["overlaps"].array, rtol=1e-5)
 
 
+@settings(max_examples=60)
 @given(geometries())
 def test_the_steps_of_a_pooling_are_what_the_kernels_compute(geometry):
     shape, (_, _, PH, PW), options = geometry
@@ -121,6 +124,7 @@ def test_the_steps_of_a_pooling_are_what_the_kernels_compute(geometry):
     np.testing.assert_array_equal(back["dx"].array != 0, back["wins"].array > 0)
 
 
+@settings(max_examples=60)
 @given(geometries())
 def test_labels_count_pixels_taps_and_outputs_within_their_table(geometry):
     shape, filters, options = geometry

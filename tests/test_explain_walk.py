@@ -324,7 +324,7 @@ def test_a_picture_marks_the_way_of_a_window(layer, tmp_path):
     assert len(re.findall("stroke-width: 1.5", drawn)) >= 12 + 12
     run(layer, "--picture", tmp_path / "b.svg", "--pad", 1, "--stride", 2)
     assert (tmp_path / "b.svg").read_text(encoding="utf-8") == drawn, "no date, no random names"
-    run(layer, "--picture", tmp_path / "a.png", "--input", "2,1,40,40")
+    run(layer, "--picture", tmp_path / "a.png", "--input", "2,1,20,20")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     lines = run(layer, "--picture", tmp_path / "a.pdf", code=1)
     assert lines == [
