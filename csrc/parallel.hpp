@@ -38,37 +38,51 @@ private:
     T* data_;
 };
 
-// body(begin, end, part) for consecutive ranges that cover [0, items); `parts` ranges, one after another in order.
 template <class Body>
-void parallel_ranges(Index items, int parts, const Body& body) {
-    struct Closure {
-        Index items;
-        int parts;
-        const Body* body;
-    } const closure{items, parts, &body};
-    run_parts(
-        parts,
-        [](const void* erased, int part) {
-            const Closure& c = *static_cast<const Closure*>(erased);
-            const Index share = c.items / c.parts, extra = c.items % c.parts;
-            const Index begin = part * share + (part < extra ? part : extra);
-            (*c.body)(begin, begin + share + (part < extra), part);
-        },
-        &closure);
+void call(const void* body, int part) {
+    (*static_cast<const Body*>(body))(part);
 }
 
 // body(part) for every part of `parts`, each on a thread of its own where there are enough.
 template <class Body>
 void run_each(int parts, const Body& body) {
-    run_parts(parts, [](const void* erased, int part) { (*static_cast<const Body*>(erased))(part); }, &body);
+    run_parts(parts, call<Body>, &body);
 }
+
+// The bodies of the two loops below are classes, not lambdas: a lambda's name contains its function's, and profilers
+// would show names of 200 letters.
+template <class Body>
+struct InRanges {
+    Index items;
+    int parts;
+    const Body& body;
+
+    void operator()(int part) const {
+        const Index share = items / parts, extra = items % parts;
+        const Index begin = part * share + (part < extra ? part : extra);
+        body(begin, begin + share + (part < extra), part);
+    }
+};
+
+// body(begin, end, part) for consecutive ranges that cover [0, items); `parts` ranges, one after another in order.
+template <class Body>
+void parallel_ranges(Index items, int parts, const Body& body) {
+    run_each(parts, InRanges<Body>{items, parts, body});
+}
+
+template <class Body>
+struct OneByOne {
+    const Body& body;
+
+    void operator()(Index begin, Index end, int) const {
+        for (Index item = begin; item < end; ++item) body(item);
+    }
+};
 
 // body(item) for every item of [0, items); `work` is the cost of one item in elementary operations.
 template <class Body>
 void parallel_for(Index items, double work, const Body& body) {
-    parallel_ranges(items, threads_for(items, double(items) * work), [&](Index begin, Index end, int) {
-        for (Index item = begin; item < end; ++item) body(item);
-    });
+    parallel_ranges(items, threads_for(items, double(items) * work), OneByOne<Body>{body});
 }
 
 }  // namespace
