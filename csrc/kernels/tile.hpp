@@ -45,72 +45,69 @@ struct Panel {
     void next() { b += step; }
 };
 
+// Calls body(i, v) for every vector v of every row i.
+template <int rows, int vectors, class Body>
+__attribute__((always_inline)) inline void for_tile(const Body& body) {
+    repeat<rows>([&](auto i) { repeat<vectors>([&](auto v) { body(i.value, v.value); }); });
+}
+
 // sum[i][v] = the products of row i of A with vector v of B, summed over the depth
 template <int rows, int vectors, class T, class B>
 __attribute__((always_inline)) inline void sum_products(const T* const* a, const Depth<T>& depth, B b,
                                                         Vector<T> (&sum)[rows][vectors]) {
-    using V = Vector<T>;
-    repeat<rows>([&](auto i) { repeat<vectors>([&](auto v) { sum[i.value][v.value] = V{}; }); });
     // Every `run` products a sum joins the total so far: several short sums have fewer roundings than a long one.
     constexpr Index run = 96;
-    V totals[rows * vectors];
-    bool any_total = false;
-    Index left = run;
-    for (Index l = 0; l < depth.line_count; ++l) {
-        const T* stream[rows];
-        repeat<rows>([&](auto i) { stream[i.value] = a[i.value] + depth.lines[l]; });
-        for (Index x = 0, at = 0; x < depth.length;) {
-            const Index end = smaller(depth.length, x + left);
-            left -= end - x;
-            for (; x < end; ++x, at += depth.a_step, b.next()) {
-                V row[vectors];
+    alignas(64) Vector<T> total[rows][vectors];
+    const Index length = depth.length, a_step = depth.a_step;
+    const Index *line = depth.lines, *const end = line + depth.line_count;
+    Index x = 0;  // of the line
+    for (bool first = true;; first = false) {
+        for_tile<rows, vectors>([&](int i, int v) { sum[i][v] = Vector<T>{}; });
+        for (Index left = run; left > 0 && line < end;) {
+            const Index steps = smaller(left, length - x);
+            Index at = *line + x * a_step;
+            for (Index step = 0; step < steps; ++step, at += a_step, b.next()) {
+                Vector<T> row[vectors];
                 repeat<vectors>([&](auto v) { row[v.value] = b.vector(v.value); });
                 repeat<rows>([&](auto i) {
-                    const T number = stream[i.value][at];
+                    const T number = a[i.value][at];
                     repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
                 });
             }
-            if (left > 0) continue;
-            repeat<rows>([&](auto i) {
-                repeat<vectors>([&](auto v) {
-                    V& total = totals[i.value * vectors + v.value];
-                    total = any_total ? total + sum[i.value][v.value] : sum[i.value][v.value];
-                    sum[i.value][v.value] = V{};
-                });
-            });
-            any_total = true;
-            left = run;
+            left -= steps, x += steps;
+            if (x == length) x = 0, ++line;
         }
+        // Says that the totals may be looked at: they stay in memory, and leave the registers to the sums.
+        asm volatile("" : : "r"(total) : "memory");
+        if (!first) for_tile<rows, vectors>([&](int i, int v) { sum[i][v] += total[i][v]; });
+        if (line == end) return;
+        for_tile<rows, vectors>([&](int i, int v) { total[i][v] = sum[i][v]; });
     }
-    if (any_total)
-        repeat<rows>([&](auto i) {
-            repeat<vectors>([&](auto v) { sum[i.value][v.value] += totals[i.value * vectors + v.value]; });
-        });
 }
 
 template <class T, int rows, int vectors>
-void multiply_tile(const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+void multiply_tile(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
     using V = Vector<T>;
     // C's cache lines arrive while the sums are made.
     for (Index i = 0; i < rows; ++i)
         repeat<vectors>([&](auto v) { __builtin_prefetch(c + i * ldc + v.value * vector_lanes<T>, 1); });
     V sum[rows][vectors];
     sum_products(a, depth, Panel<T>{b, depth.b_step}, sum);
-    repeat<rows>([&](auto i) {
-        repeat<vectors>([&](auto v) {
-            V& total = sum[i.value][v.value];
-            V& result = reinterpret_cast<V*>(c)[v.value];
-            if (ends.accumulate) total += result;
-            if (ends.bias) total += ends.bias[i.value];
-            if (ends.relu) total = total <= 0 ? V{} : total;
-            result = total;
+    const auto each = [&](const auto& body) {  // body(sum, C's vector, row)
+        T* row = c;
+        repeat<rows>([&](auto i) {
+            repeat<vectors>([&](auto v) { body(sum[i.value][v.value], reinterpret_cast<V*>(row)[v.value], i.value); });
+            row += ldc;
         });
-        c += ldc;
-    });
+    };
+    if (ends.accumulate) each([](V& s, const V& result, int) { s += result; });
+    if (ends.bias) each([&](V& s, const V&, int i) { s += ends.bias[i]; });
+    if (ends.relu) each([](V& s, const V&, int) { s = s <= 0 ? V{} : s; });
+    each([](const V& s, V& result, int) { result = s; });
 }
 
 template <class T>
-using MultiplyTile = void (*)(const T* const*, Depth<T>, const T*, T*, Index, Ends<T>);
+using MultiplyTile = void (*)(const T* const*, const Depth<T>&, const T*, T*, Index, Ends<T>);
 
 // The micro-kernel for a tile of 1 to tile_rows rows and 1 to tile_vectors vectors.
 template <class T>
@@ -130,7 +127,8 @@ MultiplyTile<T> tile_of(Index rows, Index vectors) {
 
 // The same for the first `columns` columns: by way of a whole tile where they end within a vector.
 template <class T>
-void multiply(Index rows, Index columns, const T* const* a, Depth<T> depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+void multiply(Index rows, Index columns, const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc,
+              Ends<T> ends) {
     const Index vectors = divided_up(columns, vector_lanes<T>);
     const MultiplyTile<T> kernel = tile_of<T>(rows, vectors);
     if (columns == vectors * vector_lanes<T>) return kernel(a, depth, b, c, ldc, ends);
