@@ -51,7 +51,7 @@ void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
         else
             for (Index k = 0; k < depth; ++k) {
                 copy(to + k * TC, from + k * b.row_step, count);
-                fill(to + k * TC + count, rounded_up(count, vector_lanes<T>) - count, T(0));
+                fill_few(to + k * TC + count, rounded_up(count, vector_lanes<T>) - count, T(0));
             }
     }
 }

@@ -162,8 +162,8 @@ void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase ph
     for (; rows > 0; --rows, from += row_step, to += pitch) {
         copy_every(to + phase.at, from, stride, phase.count);
         if (!zeros) continue;
-        fill(to, phase.at, T(0));
-        fill(to + behind, width - behind, T(0));
+        fill_few(to, phase.at, T(0));
+        fill_few(to + behind, width - behind, T(0));
     }
 }
 

@@ -45,7 +45,7 @@ public:
     }
 
     void copy(const T* from, T* to) const {
-        fill(to + clear_, clear_count_, T(0));
+        fill_few(to + clear_, clear_count_, T(0));
         copy_all<0>(from, to);
         copy_all<1>(from, to);
         copy_all<2>(from, to);

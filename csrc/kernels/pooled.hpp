@@ -69,10 +69,10 @@ struct PooledGeometry {
                         const Index y = top + line * stride.h + phase;
                         const bool inside = y >= 0 && y < H;
                         const Index begin = inside ? first : output.w, end = inside ? last : output.w;
-                        fill(to, begin, T(0));
+                        fill_few(to, begin, T(0));
                         if (begin < end)
                             copy_every(to + begin, x + y * W + left + begin * stride.w, stride.w, end - begin);
-                        fill(to + end, output.w - end, T(0));
+                        fill_few(to + end, output.w - end, T(0));
                     }
             }
     }

@@ -206,15 +206,21 @@ inline void with_lanes(Index count, const Body& body) {
 
 // to[0..count) = value, by the widest vectors that fit; the last may overlap the one before.
 template <class T, int N = int(vector_lanes<T>)>
-inline void fill(T* to, Index count, T value) {
+inline void fill_few(T* to, Index count, T value) {
     if constexpr (N > 1) {
-        if (count < N) return fill<T, N / 2>(to, count, value);
+        if (count < N) return fill_few<T, N / 2>(to, count, value);
         const Lanes<T, N> values = Lanes<T, N>{} + value;
         for (Index i = 0; i + N < count; i += N) store<N>(to + i, values);
         store<N>(to + count - N, values);
     } else if (count > 0) {
         *to = value;
     }
+}
+
+// The same as a function of its own: fill_few is part of every function that calls it.
+template <class T>
+__attribute__((noinline)) void fill(T* to, Index count, T value) {
+    fill_few(to, count, value);
 }
 
 // to[0..count) = from[0..count), by the widest vectors that fit; the last may overlap the one before.
