@@ -116,18 +116,40 @@ void im2col(const Geometry& g, const T* lines, Index line_step, const Index* off
         im2col_rows<int(L)>(g, lines, line_step, offsets, rows, col, KP);
 }
 
-// What a pooled block gives back to its weights, where no dx is asked for and one row of the column matrix is a few
+// For every filter: dW (filters, vectors) += the sum over a row of pooled numbers of their gradients times the rows of
+// col that won. Pooled numbers of a filter lie `plane` behind the filter before, their first taps in col `step` apart.
+template <class T, int vectors>
+void add_winning_rows(const T* gradient, const std::uint8_t* winner, Index filters, Index plane, Index count,
+                      const T* col, Index step, const Index* tap_offset, Index last_tap, T* dW) {
+    constexpr Index KP = vectors * vector_lanes<T>;
+    for (Index f = 0; f < filters; ++f, gradient += plane, winner += plane, dW += KP) {
+        Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
+        const auto add = [&](int which, Index px) {
+            const Index tap = smaller(winner[px], last_tap);  // whatever the caller's argmax holds
+            const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * step + tap_offset[tap]);
+            for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
+        };
+        Index px = 0;
+        for (; px + 2 <= count; px += 2) add(0, px), add(1, px + 1);
+        if (px < count) add(0, px);
+        Vector<T>* to = reinterpret_cast<Vector<T>*>(dW);
+        for (int v = 0; v < vectors; ++v) to[v] += sum[0][v] + sum[1][v];
+    }
+}
+
+// What a pooled block gives back to its weights, where no dx is asked for and one row of the column matrix is 1 to 4
 // vectors. Of a pooling window one pixel has a gradient, so dW is a sum of rows of col, one per pooled number:
 //
 //   dW[f] += gradient[f][i] * col[position of i's maximum]
 //
 // which takes a pool.h * pool.w-th of the work. Here col, for once, is written down: for one row of
 // pooling windows at a time.
-template <class T, int vectors>
+template <class T>
 void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::uint8_t* argmax, T* dW, T* db,
                             const Geometry& g, Index filters, Extent pool) {
-    constexpr Index L = vector_lanes<T>, KP = vectors * L;  // a row of col, filled up to whole vectors
+    constexpr Index L = vector_lanes<T>;
     const Index OW = g.output.w, P = g.output.h * OW, K = g.input.c * g.taps;
+    const Index KP = rounded_up(K, L);  // a row of col, filled up to whole vectors
     const Extent pooled{g.output.h / pool.h, OW / pool.w};
     const Index pooled_P = pooled.h * pooled.w, last_tap = pool.h * pool.w - 1;
     const Index line_step = g.most_lines(pool.h) * g.pitch, lines_size = g.input.c * line_step + 2 * L;
@@ -139,6 +161,8 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
     for (Index tap = 0; tap < pool.h * pool.w; ++tap) tap_offset[tap] = (tap / pool.w * OW + tap % pool.w) * KP;
     const Scratch<Index> offsets(g.taps);
     g.find_offsets(offsets.data());
+    auto add_rows = add_winning_rows<T, 1>;
+    with_constant<4>(KP / L, [&](auto vectors) { add_rows = add_winning_rows<T, vectors.value>; });
 
     run_each(parts, [&](int part) {
         T* const part_dW = scratch.data() + part * part_size;
@@ -157,22 +181,8 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
                 const Index row = n * g.output.h + py * pool.h;
                 copy_lines(g, x, {0, g.input.c}, {row, row + pool.h}, lines, line_step, true);
                 im2col(g, lines, line_step, offsets.data(), pool.h, col, KP);
-                for (Index f = 0; f < filters; ++f) {
-                    const T* gradient = passed + f * pooled_P + py * pooled.w;
-                    const std::uint8_t* winner = argmax + at + f * pooled_P + py * pooled.w;
-                    Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
-                    const auto add = [&](int which, Index px) {
-                        const Index tap = smaller(winner[px], last_tap);  // whatever the caller's argmax holds
-                        const T* const row = col + px * pool.w * KP + tap_offset[tap];
-                        const Vector<T>* of = reinterpret_cast<const Vector<T>*>(row);
-                        for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
-                    };
-                    Index px = 0;
-                    for (; px + 2 <= pooled.w; px += 2) add(0, px), add(1, px + 1);
-                    if (px < pooled.w) add(0, px);
-                    Vector<T>* to = reinterpret_cast<Vector<T>*>(part_dW + f * KP);
-                    for (int v = 0; v < vectors; ++v) to[v] += sum[0][v] + sum[1][v];
-                }
+                add_rows(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, pooled.w, col,
+                         pool.w * KP, tap_offset, last_tap, part_dW);
             }
         }
     });
@@ -194,11 +204,7 @@ void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, co
     const Index image_size = input.c * input.h * input.w;
     if (argmax && argmax_bytes == 1 && !dx && groups == 1 && s.K <= 4 * vector_lanes<T>) {
         const Geometry g(input, output, window, false);
-        const auto run = [&](auto vectors) {
-            pooled_weight_gradient<T, decltype(vectors)::value>(
-                x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g, filter.n, pool);
-        };
-        return with_constant<4>(divided_up(s.K, vector_lanes<T>), run);
+        return pooled_weight_gradient(x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g, filter.n, pool);
     }
     const Index convolved_size = filter.n * s.P, weights = filter.n * s.K;
     const Index images = images_at_a_time(input.n, convolved_size);
