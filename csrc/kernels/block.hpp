@@ -61,21 +61,20 @@ void unpool(const T* y, const T* dout, const void* argmax, int argmax_bytes, T* 
             Extent pool) {
     const Extent pooled{output.h / pool.h, output.w / pool.w};
     const Index P = output.h * output.w, pooled_P = pooled.h * pooled.w;
-    with_argmax_type(argmax_bytes, [&](auto zero) {
-        using Argmax = decltype(zero);
+    with_taps(argmax, argmax_bytes, [&](const auto& winners) {
         parallel_for(planes, double(P), [&](Index plane) {
-            const T* plane_y = y + plane * pooled_P;
-            const T* gradient = dout + plane * pooled_P;
+            const Index first = plane * pooled_P;
+            const T *plane_y = y + first, *gradient = dout + first;
             T* to = convolved + plane * P;
             if (!argmax) {
                 pass_relu(plane_y, gradient, to, P);
                 return;
             }
-            const Argmax* winner = static_cast<const Argmax*>(argmax) + plane * pooled_P;
             fill(to, P, T(0));
             for (Index py = 0, i = 0; py < pooled.h; ++py)
                 for (Index px = 0; px < pooled.w; ++px, ++i) {
-                    const Index tap = smaller(winner[i], pool.h * pool.w - 1);  // whatever the caller's argmax holds
+                    // whatever the caller's argmax holds
+                    const Index tap = smaller(winners[first + i], pool.h * pool.w - 1);
                     const Index row = py * pool.h + tap / pool.w, column = px * pool.w + tap % pool.w;
                     to[row * output.w + column] = plane_y[i] <= 0 ? T(0) : gradient[i];
                 }
@@ -106,7 +105,7 @@ void im2col_rows(const Geometry& g, const T* lines, Index line_step, const Index
 }
 
 template <class T>
-void im2col(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col, Index KP) {
+PYCONV_ONCE void im2col(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col, Index KP) {
     constexpr Index L = vector_lanes<T>;
     if (g.window.w.stride > 1 || g.window.w.dilation > 1)
         im2col_rows<1>(g, lines, line_step, offsets, rows, col, KP);

@@ -82,7 +82,7 @@ struct Placed {
     }
 
     // Takes a strip's results for filters fs, rows of `width` numbers.
-    void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
+    PYCONV_ONCE void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
         const Index OH = g.output.h, OW = g.output.w;
         for (Index f = fs.begin; f < fs.end; ++f, from += width)
             for (Index row = strip.begin; row < strip.end;) {

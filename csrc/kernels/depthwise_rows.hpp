@@ -65,7 +65,7 @@ struct RowCuts {
     // For each vector of a row the masks (FW + 1, lanes): of the pixels under each tap those inside the image, and
     // then all. `each_once`: leaves out lanes that the vector before has, and those behind the row.
     template <class T>
-    void find_masks(const Geometry& g, bool each_once, T* masks) const {
+    PYCONV_ONCE void find_masks(const Geometry& g, bool each_once, T* masks) const {
         for (Index column = 0; column < columns; ++column)
             for (Index fx = 0; fx <= g.window.w.filter; ++fx)
                 for (Index lane = 0; lane < lanes; ++lane) {
@@ -77,9 +77,8 @@ struct RowCuts {
     }
 
     // The lines under rows [strip.begin, strip.end) of a plane, by way of `copies` where vectors would leave x.
-    // Not inline: it is called from kernels of every kind, and takes no time beside a strip.
     template <class T>
-    __attribute__((noinline)) Lines<T> lines(const Geometry& g, const T* x, Index plane, Range strip, T* copies) const {
+    PYCONV_ONCE Lines<T> lines(const Geometry& g, const T* x, Index plane, Range strip, T* copies) const {
         const Index H = g.input.h, W = g.input.w, first = strip.begin - g.window.h.pad_before;
         const Index begin = larger(-first, 0), end = larger(smaller(g.lines_under(strip.size()), H - first), begin);
         if (begin == end) return {copies, {0, 0}, W};

@@ -33,7 +33,7 @@ struct Strips {
     Index image_rows;  // OH where strips end with their image, else 0
     Index per_image;
 
-    Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
+    PYCONV_ONCE Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
         stack = images * output.h;
         within_images = within_images || output.h * output.w >= fewest_positions;
         image_rows = within_images ? output.h : 0;
@@ -64,7 +64,7 @@ struct Geometry {
     bool in_place;  // the input is its own lines
 
     // `may_be_in_place`: lines of a gradient are written beyond their ends and have to be copies.
-    Geometry(Shape input_, Extent output_, const Window& window_, bool may_be_in_place)
+    PYCONV_ONCE Geometry(Shape input_, Extent output_, const Window& window_, bool may_be_in_place)
         : input(input_), output(output_), window(window_), taps(window.h.filter * window.w.filter) {
         const bool padded = window.h.pad_before || window.h.pad_after || window.w.pad_before || window.w.pad_after;
         in_place = may_be_in_place && window.w.stride == 1 && !padded;

@@ -34,7 +34,7 @@ struct PooledGeometry {
     Extent stride;
     Index shifts, phases, lines;
 
-    PooledGeometry(Shape input_, Extent convolved, const Window& window_, Index CG)
+    PYCONV_ONCE PooledGeometry(Shape input_, Extent convolved, const Window& window_, Index CG)
         : input(input_), window(window_), output{convolved.h / 2, convolved.w / 2},
           stride{2 * window.h.stride, 2 * window.w.stride},
           shifts(reach(window.w) + window.w.stride), phases(smaller(reach(window.h) + window.h.stride, stride.h)) {
@@ -91,7 +91,7 @@ struct Taps4 {
 // One tile: `rows` filters at the windows of a vector. Only the first `count` are wanted.
 template <int rows, class T>
 void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias, Index count,
-               Maximum<T, std::uint8_t> out, Index filter_step) {
+               Maximum<T, true> out, Index filter_step) {
     constexpr int L = int(vector_lanes<T>);
     const Index no_line = 0;
     Vector<T> sum[rows][4];
@@ -106,7 +106,8 @@ void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias
         state.best = none ? Vector<T>{} : state.best;
         state.best_tap = none ? WholeLanes<T, L>{} : state.best_tap;
         store<L>(out.y + i.value * filter_step, state.best);
-        if (out.argmax) store_bytes<T, L>(out.argmax + i.value * filter_step, state.best_tap);
+        if (out.argmax)
+            store_bytes<T, L>(static_cast<std::uint8_t*>(out.argmax) + i.value * filter_step, state.best_tap);
     });
 }
 
@@ -153,7 +154,7 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
                 for (Index next = 0; next < windows; next += L) {
                     const Index p = smaller(next, windows - L);  // the last vector may overlap the one before
                     pool_tile<TR>(rows, s.K, Taps4<T>{columns + p, offsets.data()}, b ? b + f : nullptr, count,
-                                  Maximum<T, std::uint8_t>{y + to + p, argmax ? argmax + to + p : nullptr}, P);
+                                  Maximum<T, true>{y + to + p, argmax ? argmax + to + p : nullptr, 1}, P);
                 }
             }
         }

@@ -16,15 +16,36 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// Calls body(integer) with a value of the unsigned type that has `bytes` bytes.
-template <class Body>
-inline void with_argmax_type(int bytes, const Body& body) {
-    switch (bytes) {
-        case 1: return body(std::uint8_t());
-        case 2: return body(std::uint16_t());
-        case 4: return body(std::uint32_t());
-        default: return body(std::uint64_t());
+// An argmax of taps that a byte cannot number, in unsigned integers of `bytes` bytes. There are few such windows to an
+// image: one kernel serves all three types.
+struct WideTaps {
+    const void* taps;
+    int bytes;
+
+    Index operator[](Index i) const {
+        switch (bytes) {
+            case 2: return static_cast<const std::uint16_t*>(taps)[i];
+            case 4: return static_cast<const std::uint32_t*>(taps)[i];
+            default: return Index(static_cast<const std::uint64_t*>(taps)[i]);
+        }
     }
+};
+
+inline void set_wide_tap(void* taps, int bytes, Index i, Index tap) {
+    switch (bytes) {
+        case 2: static_cast<std::uint16_t*>(taps)[i] = std::uint16_t(tap); break;
+        case 4: static_cast<std::uint32_t*>(taps)[i] = std::uint32_t(tap); break;
+        default: static_cast<std::uint64_t*>(taps)[i] = std::uint64_t(tap);
+    }
+}
+
+// Calls body(taps) with taps[i] the number at i of an argmax.
+template <class Body>
+inline void with_taps(const void* argmax, int bytes, const Body& body) {
+    if (bytes == 1)
+        body(static_cast<const std::uint8_t*>(argmax));
+    else
+        body(WideTaps{argmax, bytes});
 }
 
 // Positions [begin, end) of a window whose taps all fall on the input.
@@ -41,14 +62,16 @@ inline Interior interior(const Axis& axis, Index input, Index output) {
 }
 
 // What max pooling does with the taps of N windows of a plane. Average has the same parts.
-template <class T, class Argmax>
+//
+// A vector numbers its taps in integers as wide as T, to select them by comparisons of T. Windows of more taps than a
+// byte can number are pooled one by one: there are few of them to a row.
+template <class T, bool InVectors>
 struct Maximum {
     T* y;
-    Argmax* argmax;
+    void* argmax;
+    int argmax_bytes;
 
-    // A vector numbers its taps in integers as wide as T, to select them by comparisons of T. Windows of more taps
-    // than a byte can number are pooled one by one: there are few of them to a row.
-    static constexpr bool in_vectors = sizeof(Argmax) == 1;
+    static constexpr bool in_vectors = InVectors;
     using Tap = typename Choose<in_vectors, WholeLanes<T>, Index>::Type;
 
     template <int N>
@@ -81,9 +104,9 @@ struct Maximum {
     void finish(const State<N>& state, Index at, Index) const {
         store<N>(y + at, state.best);
         if constexpr (in_vectors)
-            store_bytes<T, N>(argmax + at, state.best_tap);
+            store_bytes<T, N>(static_cast<std::uint8_t*>(argmax) + at, state.best_tap);
         else
-            argmax[at] = Argmax(state.best_tap);
+            set_wide_tap(argmax, argmax_bytes, at, state.best_tap);
     }
 };
 
@@ -267,17 +290,22 @@ void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
     with_lanes<T, int(smaller(L, 4))>(together, pool_in);
 }
 
+template <bool in_vectors, class T>
+void maximum_of_planes(const T* x, T* y, void* argmax, int argmax_bytes, const Planes& planes) {
+    parallel_for(planes.count(), planes.work(), [&](Index item) {
+        const Index at = item * planes.windows();
+        const Maximum<T, in_vectors> pooling{y + at, static_cast<char*>(argmax) + at * argmax_bytes, argmax_bytes};
+        pool_plane(pooling, planes, x + item * planes.pixels());
+    });
+}
+
 template <class T>
 void max_pool2d(const T* x, T* y, void* argmax, int argmax_bytes, Shape input, Extent output, Window window) {
     const Planes planes{input, output, window, false};
-    with_argmax_type(argmax_bytes, [&](auto zero) {
-        using Argmax = decltype(zero);
-        parallel_for(planes.count(), planes.work(), [&](Index item) {
-            const Index at = item * planes.windows();
-            const Maximum<T, Argmax> pooling{y + at, static_cast<Argmax*>(argmax) + at};
-            pool_plane(pooling, planes, x + item * planes.pixels());
-        });
-    });
+    if (argmax_bytes == 1)
+        maximum_of_planes<true>(x, y, argmax, argmax_bytes, planes);
+    else
+        maximum_of_planes<false>(x, y, argmax, argmax_bytes, planes);
 }
 
 template <class T>

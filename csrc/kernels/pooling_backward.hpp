@@ -64,7 +64,7 @@ void tiles_backward(const GradientAt& gradient_at, T* dx, const Planes& planes) 
         for_tile_rows<T>(planes, [&](auto lanes, Index begin, Index end) {
             tiles_backward<decltype(lanes)::value>(gradient_at(item * planes.windows()), plane, planes, begin, end);
         });
-        fill(plane + planes.pixels() - left_out * W, left_out * W, T(0));
+        fill_few(plane + planes.pixels() - left_out * W, left_out * W, T(0));
     });
 }
 
@@ -145,10 +145,10 @@ inline TapOffset tap_offset(const Window& window, Index tap) {
     return {tap / window.w.filter * window.h.dilation, tap % window.w.filter * window.w.dilation};
 }
 
-// Each gradient of a plane is added to the pixel that won. Divisions are slow: a table answers for the taps of all
-// but the largest windows.
+// Each gradient of a plane, the first of them at `at`, is added to the pixel that won. Divisions are slow: a table
+// answers for the taps of all but the largest windows.
 template <class T, class Argmax>
-void scatter_plane(const T* dout, const Argmax* argmax, T* plane, const Planes& planes,
+void scatter_plane(const T* dout, const Argmax& argmax, Index at, T* plane, const Planes& planes,
                    const TapOffset (&table)[256]) {
     const Window window = planes.window;
     const Shape input = planes.input;
@@ -157,9 +157,9 @@ void scatter_plane(const T* dout, const Argmax* argmax, T* plane, const Planes& 
     fill(plane, input.h * input.w, T(0));
     for (Index oy = 0; oy < output.h; ++oy) {
         const Index top = source(window.h, oy, 0);
-        for (Index ox = 0, left = source(window.w, 0, 0); ox < output.w; ++ox, left += window.w.stride) {
-            const Index tap = Index(*argmax++);
-            const T gradient = *dout++;
+        for (Index ox = 0, left = source(window.w, 0, 0); ox < output.w; ++ox, ++at, left += window.w.stride) {
+            const Index tap = argmax[at];
+            const T gradient = dout[at];
             if (tap < 0 || tap >= taps) continue;
             const TapOffset offset = tap < 256 ? table[tap] : tap_offset(window, tap);
             const Index y = top + offset.y, x = left + offset.x;
@@ -179,10 +179,9 @@ void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T*
     if (tiled_by_2x2(planes)) return tiles_backward(gradient_at, dx, planes);
     TapOffset table[256];
     for (Index tap = 0; tap < 256 && tap < taps; ++tap) table[tap] = tap_offset(window, tap);
-    with_argmax_type(argmax_bytes, [&](auto zero) {
-        const auto* const winner = static_cast<const decltype(zero)*>(argmax);
+    with_taps(argmax, argmax_bytes, [&](const auto& winners) {
         parallel_for(planes.count(), double(pixels + windows), [&](Index item) {
-            scatter_plane(dout + item * windows, winner + item * windows, dx + item * pixels, planes, table);
+            scatter_plane(dout, winners, item * windows, dx + item * pixels, planes, table);
         });
     });
 }

@@ -1,6 +1,9 @@
 // The vector of the instruction set being compiled, and the few operations on it that plain loops do not express.
 #pragma once
 
+// Before a function that takes no time beside a kernel: compiled once, and not into every function that calls it.
+#define PYCONV_ONCE __attribute__((noinline))
+
 namespace pyconv::PYCONV_ISA {
 namespace {
 
@@ -219,7 +222,7 @@ inline void fill_few(T* to, Index count, T value) {
 
 // The same as a function of its own: fill_few is part of every function that calls it.
 template <class T>
-__attribute__((noinline)) void fill(T* to, Index count, T value) {
+PYCONV_ONCE void fill(T* to, Index count, T value) {
     fill_few(to, count, value);
 }
 
