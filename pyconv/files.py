@@ -28,8 +28,12 @@ def need_folder(*targets: Path | None) -> None:
     ------
     FileNotFoundError
         When there is no folder for one of them.
+    IsADirectoryError
+        When one of them is a folder.
     """
     for target in targets:
+        if target is not None and target.is_dir():
+            raise IsADirectoryError(f"{str(target)!r} is a folder: name a file in it")
         if target is not None and not target.absolute().parent.is_dir():
             raise FileNotFoundError(
                 f"there is no folder {str(target.parent)!r} to write {target.name} to"

@@ -332,7 +332,7 @@ def useless(folder):
         ("train --out w.pkl", r"'w\.pkl' does not end in \.npz"),
         ("train --out no/w.npz", r"there is no folder 'no' to write w\.npz to"),
         ("train --out text.npz", r"will not overwrite text\.npz, which is no weight file: "),
-        ("train --out site.npz", r"will not overwrite site\.npz, which is no weight file: "),
+        ("train --out site.npz", r"'site\.npz' is a folder: name a file in it"),
         ("train --lr nan", "lr must be at least 0 and finite, not nan"),
         ("train --resume none.npz", r"there is no weight file 'none\.npz'"),
         ("train --resume text.npz", r"text\.npz is not a readable weight file"),

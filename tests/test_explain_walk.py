@@ -219,7 +219,7 @@ def test_the_gradient_of_a_pooling_goes_to_the_winner():
     forward, backward = Walk(lines[:start]), Walk(lines[start:])
     won = forward.matrix("col = col.reshape(-1, pool_h*pool_w)")
     assert backward.matrix("dcol[np.arange(len(dcol)), argmax] = dout") == won
-    wins = "wins = col2im(dcol != 0, x.shape, ...)"
+    wins = "wins = col2im(won, x.shape, ...)"
     assert "12 of 16 pixels won none" in backward.says(wins)
     (box,) = backward.boxes(wins).values()
     assert sorted(chain(*box)) == ["0"] * 12 + ["1"] * 4
@@ -244,7 +244,7 @@ def test_values_of_a_real_image_stand_below_the_labels(tmp_path):
     trace = explain.pooling(x[5:6], 28, 28)
     walk = Walk(run("pool", "--image", tmp_path / "digit.npy", "--pool", "28,28"))
     (box,) = walk.boxes(Y).values()
-    assert box == [[f"{trace['y'].array.item():.2g}"]]
+    assert box == [[f"{trace['y'].array.item():.3g}"]]
 
 
 def test_a_picture_is_resized_and_that_is_told(tmp_path):

@@ -28,7 +28,7 @@ class ConvolutionTrace(WindowTrace):
     b: Array | None
 
     def backward(self, dout: Array | None = None) -> WindowTrace:
-        """The steps of the gradients: dout, rows, db, dcol_W, dW, dcol, overlaps, dx.
+        """The steps of the gradients: dout, rows, db with a bias, dcol_W, dW, dcol, overlaps, dx.
 
         Parameters
         ----------
@@ -89,6 +89,7 @@ def convolution(
     word = Words(lang)
     y = ops.conv2d(x, W, b, stride, pad, dilation)
     x, W, b, window, _ = checks.conv2d(x, W, b, stride, pad, dilation, 1)
+    b = None if b is None else b.copy()
     x, W = x.copy(), W.copy()  # what is done to them later does not change what is told here
     FN, C, FH, FW = W.shape
     N, _, OH, OW = y.shape
@@ -154,7 +155,7 @@ def convolution(
 def _example(
     word: Words, windows: Windows, col: Array, col_W: Array, b: Array | None, product: Array
 ) -> str:
-    """One number of the product, worked out: of the first window, or of one without padding."""
+    """One number of the product, worked out: with padding of the middle window, else the first."""
     if not len(product):
         return ""
     _, OH, OW = windows.positions

@@ -30,6 +30,12 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
 
     row_heads, tap_heads = col.heads
     by_filter = labels.filters(1)
+    biases = [] if trace.b is None else [
+        Step(
+            "db", "db = np.sum(dout, axis=0)", word("db"),
+            db, lambda f: labels.letters(f, "db"), labels.filters(0), computed=True,
+        ),
+    ]  # fmt: skip
     steps = (
         Step(
             "dout", "dout", word("dout"),
@@ -40,10 +46,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
             rows, labels.rows_of_maps("dY", OH * OW), by_filter,
             heads=(row_heads, labels.FILTERS), computed=True,
         ),
-        Step(
-            "db", "db = np.sum(dout, axis=0)", word("db"),
-            db, lambda f: labels.letters(f, "db"), labels.filters(0), computed=True,
-        ),
+        *biases,
         Step(
             "dcol_W", "dcol_W = np.dot(col.T, dout)",
             word("dcol_W", **rules.matrices(col.array.T, rows, dcol_W)),

@@ -104,7 +104,8 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
     Raises
     ------
     TypeError, ValueError
-        When `network` is none, or `x` is no batch that it takes.
+        When `network` is none, or `x` is no batch that it takes, or a layer gives numbers that
+        are not finite.
     RuntimeError
         When its `predict` computes something else than its layers one after another.
 
@@ -134,6 +135,11 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
     steps = [_step("Input", "x", _input_rule(word, x), x)]
     for name, layer in twin.layers.items():
         y = layer.forward(x, train_flg=False)
+        if not np.isfinite(y).all():
+            raise ValueError(
+                f"{name} gives numbers that are not finite (NaN or infinity), which cannot be "
+                "shown: look at its weights and at its input, or at windows of padding alone"
+            )
         arrays = layer.arrays().values()
         parameters = {names[id(array)]: array for array in arrays if id(array) in names}
         windows = _windows(layer, x.shape)

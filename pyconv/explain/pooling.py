@@ -118,11 +118,12 @@ def pooling(
     N, C, OH, OW = y.shape
     windows = Windows(x.shape, window)
     rows, columns = windows.matrix_shape
-    taps = pool_h * pool_w
+    taps = window.filter_h * window.filter_w
 
     col = ops.im2col(x, pool_h, pool_w, *window.arguments)
     winner = argmax.transpose(0, 2, 3, 1).reshape(-1).astype(np.intp)
     won = np.arange(taps) == winner[:, np.newaxis]
+    won &= windows.sources(np.arange(rows * C)[:, np.newaxis] // C, np.arange(taps))[4]
     copies = labels.copies(windows)
 
     def pixels(row: Array, tap: Array) -> labels.Strings:

@@ -104,7 +104,7 @@ def gathered(
         name, least=int(min(counts.flat, default=0)), most=int(max(counts.flat, default=0)),
         pixels=counts.size, lost=int((counts == 0).sum()),
     )  # fmt: skip
-    ones = {"overlaps": "np.ones_like(col)", "wins": "dcol != 0"}[name]
+    ones = {"overlaps": "np.ones_like(col)", "wins": "won"}[name]
     W, by_channel = dx.shape[3], labels.along(1)
     return [
         Step(
@@ -126,7 +126,7 @@ def matrices(left: Array, right: Array, out: Array) -> dict[str, str]:
 
 def short(value: float) -> str:
     """A number in a few characters."""
-    return f"{value:.3g}" if abs(value) >= 10 else f"{value:.2g}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def number(value: float) -> str:

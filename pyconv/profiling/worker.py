@@ -22,7 +22,7 @@ from .suite import Task, shape_of
 # Shorter calls are timed several at once: reading the clock takes time, and it has a resolution.
 SAMPLE_SECONDS = max(50e-6, 1000 * time.get_clock_info("perf_counter").resolution)
 TURN_SECONDS = 0.05
-MOST_SAMPLES = 50
+MOST_SAMPLES = 200
 WARM_SECONDS = 0.005  # of calls before the first sample, two at least
 COLD_SAMPLES = 10
 SLOW_SECONDS = 0.1  # a call this long is warm by its own beginning
