@@ -214,3 +214,16 @@ def test_what_lights_up_is_what_where_and_uses_say(figure, kind):
         assert lights.get("col", set()) == uses
         if len(uses) > 1:
             assert f"is in {len(uses)} windows" in browser.find_element("id", "reading").text
+
+
+def test_what_is_not_drawn_is_not_computed(figure):
+    browser = figure(convolution())
+    products = browser.execute_script(
+        "const m = measure({...given.sizes, C: 1, FN: 16, FH: 7, FW: 7, H: 400, W: 400});"
+        "const { dot } = m; let products = 0;"
+        "m.dot = (...place) => (products++, dot(...place));"
+        "const y = makeParts(m, say, { labels: true }).find((part) => part.id === 'y');"
+        "y.cell(y.ref(0, 0)); y.cell(y.ref(300, 300));"
+        "return products"
+    )
+    assert products < 5000

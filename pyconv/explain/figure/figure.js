@@ -26,6 +26,7 @@ const state = { sizes: null, labels: true, chosen: null, filter: 0, m: null, par
 
 // An array of four axes as it was given, and beyond its sizes small numbers by a rule
 function extended(values, from, to, rule) {
+  if (to.every((size, axis) => size === from[axis])) return values;
   const data = [];
   const offset = (place) => place.reduce((sum, index, axis) => sum * from[axis] + index, 0);
   const fill = (place) => {
@@ -108,7 +109,7 @@ function show(thing) {
     if (JSON.stringify(part.visible(state.shown)) !== part.drawn) drawPart(part, state.shown);
   }
   if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
-  light(belongings(m, thing));
+  light(belongings(m, thing, state.shown));
   byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
 }
 

@@ -17,7 +17,8 @@ function short(value) {
 
 const LEGIBLE = 12; // with more pixels on a side, they are drawn small, without text
 const FINE = 34; // with more, they are drawn smaller still
-const WIDEST = 64; // and with more, abridged
+const WIDEST = 48; // and with more, abridged
+const SAMPLE = 4096; // windows, of which an output takes its shades
 const isBig = (m) => Math.max(m.paddedH, m.paddedW) > LEGIBLE;
 
 // The places along each axis that are drawn: all, or those that are `wanted` and some others.
@@ -73,7 +74,7 @@ function makeParts(m, say, state) {
     const finite = numbers.filter(Number.isFinite);
     const low = finite.reduce((least, number) => Math.min(least, number), Infinity);
     const high = finite.reduce((most, number) => Math.max(most, number), -Infinity);
-    return (number) => (high > low ? Math.max(0, (number - low) / (high - low)) : 0);
+    return (number) => (high > low ? Math.min(Math.max(0, (number - low) / (high - low)), 1) : 0);
   }
   const once = (compute, known = new Map()) => (key) => known.get(key) ?? known.set(key, compute(key)).get(key);
 
@@ -178,7 +179,9 @@ function makeParts(m, say, state) {
 
   const value = (r, f) => (pool ? m.maximum(r, f).value : m.dot(r, f));
   const bigOutput = Math.max(m.OH, m.OW) > LEGIBLE;
-  const outputShade = once((f) => (bigOutput ? shades(span(m.rows).map((r) => value(r, f))) : () => null));
+  const every = Math.ceil(m.rows / SAMPLE);
+  const sample = span(Math.ceil(m.rows / every)).map((index) => index * every);
+  const outputShade = once((f) => (bigOutput ? shades(sample.map((r) => value(r, f))) : () => null));
   const output = {
     id: "y", name: say("output"), rows: m.N * m.OH, cols: depth * m.OW,
     blockRows: m.OH, blockCols: m.OW, block: blockName("Y", m.OH, m.OW),
