@@ -118,7 +118,13 @@ def test_the_keyboard_reaches_everything(figure):
         press(Keys.TAB)
         if name := browser.execute_script(focused):
             parts.append(name)
-    assert parts == ["x 0 0 0 0", "W 0 0", "col 0 0", "col_W 0 0", "product 0 0", "y 0 0 0 0"]
+    assert parts == [
+        *("x 0 0 0 0", "W 0 0", "col 0 0", "col_W 0 0", "product 0 0", "y 0 0 0 0", "back 0 0 0 0")
+    ]
+    browser.execute_script("document.querySelector('[data-at=\"back 0 0 0 0\"]').focus()")
+    press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert browser.execute_script(focused) == "back 0 0 1 1"
+    assert lit(browser)["x"] == {(0, 0, 1, 1)}
 
     browser.execute_script("document.querySelector('[data-at=\"x 0 0 0 0\"]').focus()")
     press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
@@ -213,6 +219,7 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
         "OH = (H + 2·P − ((FH − 1)·2 + 1)) / S + 1 = (5 + 2 − 3) / 2 + 1 = 3",
         "OW = (W + 2·P − ((FW − 1)·2 + 1)) / S + 1 = (3 + 2 − 3) / 2 + 1 = 2",
     ]
+    assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad, dilation)"]
     assert texts(browser, ".shape") == [
         "(2, 3, 5, 3) = (N, C, H, W)",
         "(4, 3, 2, 2) = (FN, C, FH, FW)",
@@ -220,6 +227,7 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
         "(12, 4) = (C·FH·FW, FN)",
         "(12, 4) = (N·OH·OW, FN)",
         "(2, 4, 3, 2) = (N, FN, OH, OW)",
+        "(12, 12) → (2, 3, 5, 3) = (N, C, H, W)",
     ]
     slide(browser, "H", 6)
     assert "⌊(6 + 2 − 3) / 2⌋ + 1 = 3" in texts(browser, "#sizes p")[0]
@@ -229,6 +237,7 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
     assert browser.find_element("id", "made_up").is_displayed()
     browser.find_element("id", "reset").click()
     assert texts(browser, ".shape")[0] == "(1, 3, 3, 3) = (N, C, H, W)"
+    assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad)"]
     assert not browser.find_element("id", "made_up").is_displayed()
 
 

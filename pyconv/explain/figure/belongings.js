@@ -10,6 +10,7 @@ function naming(m) {
   return {
     depth: span(pool ? m.C : m.FN),
     pixel: (p) => at("x", p.n, p.c, p.y, p.x),
+    count: (p) => at("back", p.n, p.c, p.y, p.x),
     weight: (k, f) => (pool ? [] : [at("W", f, k), at("col_W", k, f)]),
     entry: (r, k) => [
       at("col", r, k),
@@ -62,7 +63,7 @@ function belongings(m, { kind, r, k, f, p }, shown) {
   }
   const places = m.uses(p);
   return {
-    lit: [pixel(p), ...places.flatMap(([row, column]) => entry(row, column))],
+    lit: [pixel(p), count(p), ...places.flatMap(([row, column]) => entry(row, column))],
     near: places.flatMap(([row]) => (pool ? [p.c] : depth).flatMap((one) => output(row, one))),
   };
 }

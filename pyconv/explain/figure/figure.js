@@ -3,7 +3,10 @@
 
 const given = held("given"); // {kind, sizes, x, W, b}
 const texts = held("words");
-const say = (name, values = {}) => texts[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+// A text with its {values}, and [one|several] by its count
+const say = (name, values = {}) => texts[name]
+  .replace(/\[(\w+)\|(\w+)\]/g, (_, one, several) => (values.count === 1 ? one : several))
+  .replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const pool = given.kind === "pool";
 
 // Sliders: the sizes that each moves, and the least and most; a size that was given beyond them is reached as well.
@@ -61,10 +64,25 @@ function drawAll() {
   byId("figure").classList.toggle("big", isBig(m));
   for (const part of state.parts) {
     byId(part.id).querySelector(".shape").textContent = shapeOf(part.id, m);
+    const code = byId(part.id).querySelector("code");
+    if (code) code.textContent = codeOf(part.id, m);
     drawPart(part, state.shown);
   }
   byId("sizes").replaceChildren(...["H", "W"].map((axis) => element("p", {}, ruleOf(axis, m))));
   byId("window").max = steps() - 1;
+}
+
+// The line of Python that makes a part
+function codeOf(id, { DH, DW }) {
+  const how = `stride, pad${DH === 1 && DW === 1 ? "" : ", dilation"}`;
+  return {
+    col: `col = im2col(x, ${pool ? "PH, PW" : "FH, FW"}, ${how})`,
+    col_W: "col_W = W.reshape(FN, -1).T",
+    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
+    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
+    y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
+    back: `col2im(col, x.shape, FH, FW, ${how})`,
+  }[id];
 }
 
 function shapeOf(id, m) {
@@ -78,6 +96,7 @@ function shapeOf(id, m) {
     product: `(${m.rows}, ${m.FN}) = (N·OH·OW, FN)`,
     windows: `(${m.rows * m.C}, ${m.taps}) → (${m.rows * m.C},) = (N·OH·OW·C, PH·PW) → (N·OH·OW·C,)`,
     y: `(${m.N}, ${pool ? m.C : m.FN}, ${m.OH}, ${m.OW}) = (N, ${pool ? "C" : "FN"}, OH, OW)`,
+    back: `(${m.rows}, ${m.columns}) → (${m.N}, ${m.C}, ${m.H}, ${m.W}) = (N, C, H, W)`,
   }[id];
 }
 
@@ -197,18 +216,11 @@ function buildSliders() {
 }
 
 function buildParts() {
-  const codes = {
-    col: pool ? "col = im2col(x, PH, PW, stride, pad)" : "col = im2col(x, FH, FW, stride, pad)",
-    col_W: "col_W = W.reshape(FN, -1).T",
-    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
-    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
-    y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
-  };
-  const ids = pool ? ["x", "col", "windows", "y"] : ["x", "W", "col", "col_W", "product", "y"];
+  const ids = pool ? ["x", "col", "windows", "y"] : ["x", "W", "col", "col_W", "product", "y", "back"];
   ids.forEach((id, index) => {
     const number = element("span", { class: "step" }, index + 1);
     const title = element("h2", {}, number, say(`title_${id}`));
-    const code = codes[id] ? [element("code", {}, codes[id])] : [];
+    const code = codeOf(id, given.sizes) ? [element("code")] : [];
     const note = element("p", {}, say(`note_${id}`));
     const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, note);
     byId("figure").append(element("figure", { id }, caption, element("div", { class: "tables" })));

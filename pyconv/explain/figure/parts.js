@@ -192,11 +192,31 @@ function makeParts(m, say, state) {
       return { at: at("y", n, f, oy, ox), kind: "window", r: m.rowOf(n, oy, ox), f };
     },
     cell: ({ r, f }) => {
-      const text = short(value(r, f));
+      const number = value(r, f);
+      const text = short(number);
       const label = say("output_label", { f, ...m.window(r), value: text });
-      return { text, label, channel: pool ? f : null, shade: outputShade(f)(value(r, f)) };
+      return { text, label, channel: pool ? f : null, shade: outputShade(f)(number) };
     },
   };
 
-  return pool ? [images, matrix, windows, output] : [images, filters, matrix, unrolled, product, output];
+  // The images once more, without their padding: how often the matrix holds each pixel. Its shade is the part of the
+  // taps that it comes under.
+  const real = (places, before, size) =>
+    [...new Set(places.map((place) => Math.min(Math.max(place - before, 0), size - 1)))];
+  const back = {
+    ...images, id: "back", name: say("back"), rows: m.N * m.H, cols: m.C * m.W,
+    blockRows: m.H, blockCols: m.W, block: blockName("D", m.H, m.W),
+    visible: ({ n, c, y, x }) => [across(n, m.H, real(y, m.top, m.H)), across(c, m.W, real(x, m.left, m.W))],
+    ref: (row, col) => {
+      const p = { n: Math.floor(row / m.H), c: Math.floor(col / m.W), y: row % m.H, x: col % m.W };
+      return { at: at("back", ...Object.values(p)), kind: "pixel", p };
+    },
+    cell: ({ p }) => {
+      const count = m.uses(p).length;
+      const label = say("back_label", { D: pixelName(m, p), ...p, count });
+      return { text: count, label, channel: p.c, shade: count / m.taps };
+    },
+  };
+
+  return pool ? [images, matrix, windows, output] : [images, filters, matrix, unrolled, product, output, back];
 }
