@@ -209,6 +209,16 @@ def test_a_tap_lights(figure):
     # As a screen reader does it: a click without touch or mouse.
     browser.execute_script("document.querySelector('[data-at=\"y 0 1 0 1\"]').click()")
     assert lit(browser)["product"] == {(1, 1)}
+    # What it lights elsewhere is in view on small maps: its window, its row and itself.
+    maps = browser.execute_script(
+        "return [...document.querySelectorAll('#maps svg')].map((map) => {"
+        "  const { top, bottom } = map.getBoundingClientRect();"
+        "  return [top >= 0 && bottom <= innerHeight,"
+        "    map.querySelector('.lit').getAttribute('d').match(/M[\\d ]+h\\d+/g)] })"
+    )
+    window = ["M1 0h1", "M2 0h1", "M1 1h1", "M2 1h1"]
+    row = ["M0 1h12", *(f"M{column} 1h1" for column in range(12))]
+    assert maps == [[True, window], [True, row], [True, ["M1 0h1"]]]
 
 
 def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
@@ -297,7 +307,7 @@ def test_the_korean_page_speaks_korean(figure, trace):
         "return [document.body.innerText, ...labels].join(' ')"
     )
     left = set(re.findall("[A-Za-z]{3,}", re.sub("im2col|col2im", "", seen)))
-    assert left <= {"pyconv", "explain", "conv", "pool", "Tab", "max"}
+    assert left <= {"pyconv", "explain", "conv", "pool", "Tab", "max", "col", "dilation"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -130,6 +130,7 @@ function show(thing) {
   if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
   light(belongings(m, thing, state.shown));
   byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
+  byId("maps").replaceChildren(...maps(m, litNow));
 }
 
 // Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel
