@@ -100,7 +100,7 @@ function shapeOf(id, m) {
   }[id];
 }
 
-// OH = (H + 2·P − FH) / S + 1, with the numbers; where the division leaves a remainder it is floored.
+// OH = ⌊(H + 2·P − FH) / S⌋ + 1, with the numbers, which are floored where the division leaves a remainder
 function ruleOf(axis, m) {
   const [size, before, after, dilation, reach, stride, output] = axis === "H"
     ? [m.H, m.top, m.bottom, m.DH, m.reachH, m.SH, m.OH] : [m.W, m.left, m.right, m.DW, m.reachW, m.SW, m.OW];
@@ -108,7 +108,7 @@ function ruleOf(axis, m) {
   const named = dilation === 1 ? name : `((${name} − 1)·${dilation} + 1)`;
   const division = `(${size} + ${before + after} − ${reach}) / ${stride}`;
   const floored = (size + before + after - reach) % stride ? `⌊${division}⌋` : division;
-  return `O${axis} = (${axis} + ${before === after ? "2·P" : "P"} − ${named}) / S + 1 = ${floored} + 1 = ${output}`;
+  return `O${axis} = ⌊(${axis} + ${before === after ? "2·P" : "P"} − ${named}) / S⌋ + 1 = ${floored} + 1 = ${output}`;
 }
 
 // Show a thing, for as long as it is pointed at. An abridged table makes room for what it does not show yet.
@@ -175,14 +175,19 @@ function play(on) {
 function resize(sizes) {
   state.sizes = sizes;
   for (const slider of SLIDERS) {
-    const values = [...new Set(slider.sizes.map((name) => sizes[name]))];
+    const values = slider.sizes.map((name) => sizes[name]);
+    const even = values.every((value) => value === values[0]);
+    const text = even ? values[0] : values.join(values.length > 2 ? "," : "×"); // uneven padding as --pad takes it
     byId(`size-${slider.name}`).value = values[0];
-    byId(`value-${slider.name}`).textContent = values.join("×");
+    byId(`size-${slider.name}`).setAttribute("aria-valuetext", text);
+    byId(`value-${slider.name}`).textContent = text;
   }
   const m = measure(sizes);
   byId("made_up").hidden = ["N", "C", "H", "W", "FN", "FH", "FW"].every((name) => sizes[name] <= given.sizes[name]);
   byId("problem").hidden = m.fits;
   byId("problem").textContent = m.fits ? "" : say("too_large", m);
+  byId("outdated").hidden = m.fits;
+  document.body.classList.toggle("stale", !m.fits);
   if (!m.fits) return;
   play(false);
   state.m = m;

@@ -9,11 +9,8 @@ const weightName = (m, k, f) => `${letter(f)}${k % m.taps}`;
 const at = (...name) => name.join(" ");
 const span = (count, from = 0) => Array.from({ length: count }, (_, index) => from + index);
 
-function short(value) {
-  if (value === -Infinity) return "−∞";
-  const text = Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
-  return text.replace("-", "−");
-}
+const rounded = (value) => (Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(3)));
+const short = (value) => (value === -Infinity ? "−∞" : String(rounded(value)).replace("-", "−"));
 
 const LEGIBLE = 12; // with more pixels on a side, they are drawn small, without text
 const FINE = 34; // with more, they are drawn smaller still
@@ -143,7 +140,7 @@ function makeParts(m, say, state) {
     },
     rowHead: (r) => ({ text: rowName(r) }),
     colHead: filterHead,
-    group: (f) => ({ key: f, name: m.bias ? `+ ${nameOrNumber(`b${f}`, m.bias[f])}` : "" }),
+    group: (f) => ({ key: f, name: m.bias ? `+ ${nameOrNumber(`b[${f}]`, m.bias[f])}` : "" }),
     corner: inBatch("n", "oy, ox"),
   };
 
@@ -162,7 +159,7 @@ function makeParts(m, say, state) {
       const i = r * m.C + (f ?? m.tap(k).c);
       if (kind === "window") {
         const value = short(maximum(i).value);
-        return { text: value, label: say("maximum_label", { i, value }), channel: f, marked: true };
+        return { text: value, label: say("maximum_label", { i, value }), channel: f, marked: maximum(i).winner !== null };
       }
       const [cell, tap] = [pixelCell(m.where(r, k)), k % m.taps];
       const label = say("cell_label", { r: i, k: tap, what: cell.label });
