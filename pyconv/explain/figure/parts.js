@@ -1,5 +1,5 @@
 "use strict";
-// The parts of the figure, from the images to the output, as tables.js draws them
+// The parts of the figure, from the images to the output and back, as tables.js draws them
 
 const LETTERS = "FGHIJKLMNOPQRSTUVWXYZ"; // of filters: F, G, ..., Z, FF, FG, ...
 const letter = (f) =>
