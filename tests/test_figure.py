@@ -11,6 +11,7 @@ from browser import Page, asks_nobody
 from figures import convolution, drawn, point, pooling, sizes_of
 from typer.testing import CliRunner
 
+import pyconv
 from pyconv import explain
 from pyconv.cli import app
 from pyconv.explain.figure import write_figure
@@ -214,3 +215,30 @@ def test_what_lights_up_is_what_where_and_uses_say(figure, kind):
         assert lights.get("col", set()) == uses
         if len(uses) > 1:
             assert f"is in {len(uses)} windows" in browser.find_element("id", "reading").text
+        if kind == "conv":
+            assert lights["back"] == {tuple(place)}
+            again, _ = point(browser, "back", *place)
+            assert again == lights
+            w = trace.windows.window
+            ones = np.ones_like(trace["col"].array)
+            copies = pyconv.col2im(ones, trace.x.shape, w.filter_h, w.filter_w, *w.arguments)
+            counts = browser.execute_script(
+                "return [...document.querySelectorAll('#back td[data-at]')]"
+                ".map((cell) => [cell.dataset.at, Number(cell.textContent)])"
+            )
+            assert len(counts) == len(all_["back"]) > 0
+            for name, count in counts:
+                assert count == copies[tuple(map(int, name.split()[1:]))]
+
+
+def test_what_is_not_drawn_is_not_computed(figure):
+    browser = figure(convolution())
+    products = browser.execute_script(
+        "const m = measure({...given.sizes, C: 1, FN: 16, FH: 7, FW: 7, H: 400, W: 400});"
+        "const { dot } = m; let products = 0;"
+        "m.dot = (...place) => (products++, dot(...place));"
+        "const y = makeParts(m, say, { labels: true }).find((part) => part.id === 'y');"
+        "y.cell(y.ref(0, 0)); y.cell(y.ref(300, 300));"
+        "return products"
+    )
+    assert products < 5000

@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 from browser import contrast, luminance, scrolls_sideways, tap, texts
-from figures import DIGIT, convolution, drawn, found, lit, point, pooling, slide
+from figures import DIGIT, convolution, drawn, found, lit, point, pooling, sizes_of, slide
 
 import pyconv
+from pyconv import explain
 
 
 def test_pointing_with_a_mouse_lights_and_leaving_goes_back(figure):
@@ -27,7 +29,7 @@ def test_pointing_with_a_mouse_lights_and_leaving_goes_back(figure):
     assert reading.startswith(
         "Row 2 is one window. Times filter G, it makes output pixel Y[0,1,1,0]"
     )
-    assert re.search(r"D3·G0 \+ D4·G1 \+ D6·G2 \+ D7·G3 \+ D3·G0 .* \+ b1 = ", reading)
+    assert re.search(r"D3·G0 \+ D4·G1 \+ D6·G2 \+ D7·G3 \+ D3·G0 .* \+ b\[1\] = ", reading)
     assert reading.endswith(f"= {product[2, 1]:g}".replace("-", "−"))
     ActionChains(browser).move_to_element(browser.find_element("tag name", "h1")).perform()
     assert lit(browser)["product"] == {(0, 0)}
@@ -44,12 +46,19 @@ def test_a_sum_in_numbers_comes_to_what_it_says(figure):
     x = convolution().x
     cells = texts(browser, "#x table:first-child td")
     assert [cell.replace("−", "-") for cell in cells] == [f"{v:g}" for v in x[0, 0].ravel()]
+    # Four thirds in three digits: 4·0.333 is not 1.33.
+    thirds = explain.convolution(np.full((1, 1, 3, 3), 1 / 3), np.ones((1, 1, 2, 2)))
+    browser = figure(thirds)
+    browser.execute_script("document.querySelector('[name=text][value=values]').click()")
+    assert browser.find_element("css selector", ".sum").text.endswith("0.333·1 ≈ 1.33")
+    point(browser, "back", 0, 0, 1, 1)
+    assert browser.find_element("id", "reading").text.endswith("4·0.333 ≈ 1.33.")
 
 
 def test_a_long_sum_is_abridged(figure):
     browser = figure(DIGIT)
     text = browser.find_element("css selector", ".sum").text
-    assert re.fullmatch(r"(\S+·F\d \+ ){4}… \+ \S+·F23 \+ \S+·F24 \+ b0 = \S+", text)
+    assert re.fullmatch(r"(\S+·F\d \+ ){4}… \+ \S+·F23 \+ \S+·F24 \+ b\[0\] = \S+", text)
 
 
 def test_the_winner_of_a_window_is_marked(figure):
@@ -68,6 +77,40 @@ def test_the_winner_of_a_window_is_marked(figure):
         assert re.search(rf"max\(.*\) = D{place.y * 3 + place.x} = {value}$", reading)
     won = {(i, int(trace["windows"].marked[i].argmax())) for i, _ in drawn(browser)["windows"]}
     assert found(browser, ".marked[data-at^='windows']") == {"windows": won}
+    # A window of padding alone has no winner.
+    alone = pooling(pool=(1, 1), pad=1)
+    browser.execute_script("resize(arguments[0])", sizes_of(alone))
+    maxima = {place: alone["maxima"].array[place] for place in drawn(browser)["max"]}
+    assert not all(map(np.isfinite, maxima.values()))
+    assert found(browser, ".marked[data-at^='max']")["max"] == {
+        place for place, maximum in maxima.items() if np.isfinite(maximum)
+    }
+
+
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        ([[1, 2], [2, 0]], "D1 and D2 are equal; the first is taken."),
+        ([[5, 5], [5, 5]], "All are equal; the first is taken."),
+        ([[1, 2], [3, 0]], "max(D0, D1, D2, D3) = D2 = 3"),
+    ],
+)
+def test_the_first_of_equals_is_said_to_win(figure, x, sentence):
+    browser = figure(explain.pooling(np.array([[x]], float), 2, 2))
+    assert browser.find_element("id", "reading").text.endswith(sentence)
+
+
+def test_a_pixel_says_how_many_windows_it_wins(figure):
+    trace = pooling(stride=(1, 2), pad=((0, 0), (1, 0)))
+    browser = figure(trace)
+    won = np.zeros(trace.x.shape, int)
+    for i, winner in enumerate(trace["windows"].marked.argmax(axis=1)):
+        won[tuple(trace.where(i // 3, i % 3 * 4 + int(winner)))] += 1
+    for place in (0, 0, 0, 0), (0, 1, 1, 1), (0, 2, 1, 2):
+        point(browser, "x", *place)
+        count = len(trace.uses(*place).rows)
+        said = f"in {count} window{'s' * (count > 1)} and wins {won[place]}."
+        assert browser.find_element("id", "reading").text.endswith(said)
 
 
 def test_the_slider_and_its_buttons_step_through_the_windows(figure):
@@ -118,7 +161,13 @@ def test_the_keyboard_reaches_everything(figure):
         press(Keys.TAB)
         if name := browser.execute_script(focused):
             parts.append(name)
-    assert parts == ["x 0 0 0 0", "W 0 0", "col 0 0", "col_W 0 0", "product 0 0", "y 0 0 0 0"]
+    assert parts == [
+        *("x 0 0 0 0", "W 0 0", "col 0 0", "col_W 0 0", "product 0 0", "y 0 0 0 0", "back 0 0 0 0")
+    ]
+    browser.execute_script("document.querySelector('[data-at=\"back 0 0 0 0\"]').focus()")
+    press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert browser.execute_script(focused) == "back 0 0 1 1"
+    assert lit(browser)["x"] == {(0, 0, 1, 1)}
 
     browser.execute_script("document.querySelector('[data-at=\"x 0 0 0 0\"]').focus()")
     press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
@@ -203,6 +252,16 @@ def test_a_tap_lights(figure):
     # As a screen reader does it: a click without touch or mouse.
     browser.execute_script("document.querySelector('[data-at=\"y 0 1 0 1\"]').click()")
     assert lit(browser)["product"] == {(1, 1)}
+    # What it lights elsewhere is in view on small maps: its window, its row and itself.
+    maps = browser.execute_script(
+        "return [...document.querySelectorAll('#maps svg')].map((map) => {"
+        "  const { top, bottom } = map.getBoundingClientRect();"
+        "  return [top >= 0 && bottom <= innerHeight,"
+        "    map.querySelector('.lit').getAttribute('d').match(/M[\\d ]+h\\d+/g)] })"
+    )
+    window = ["M1 0h1", "M2 0h1", "M1 1h1", "M2 1h1"]
+    row = ["M0 1h12", *(f"M{column} 1h1" for column in range(12))]
+    assert maps == [[True, window], [True, row], [True, ["M1 0h1"]]]
 
 
 def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
@@ -210,9 +269,10 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
     for name, value in ("N", 2), ("H", 5), ("stride", 2), ("pad", 1), ("FN", 4), ("dilation", 2):
         slide(browser, name, value)
     assert texts(browser, "#sizes p") == [
-        "OH = (H + 2·P − ((FH − 1)·2 + 1)) / S + 1 = (5 + 2 − 3) / 2 + 1 = 3",
-        "OW = (W + 2·P − ((FW − 1)·2 + 1)) / S + 1 = (3 + 2 − 3) / 2 + 1 = 2",
+        "OH = ⌊(H + 2·P − ((FH − 1)·2 + 1)) / S⌋ + 1 = (5 + 2 − 3) / 2 + 1 = 3",
+        "OW = ⌊(W + 2·P − ((FW − 1)·2 + 1)) / S⌋ + 1 = (3 + 2 − 3) / 2 + 1 = 2",
     ]
+    assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad, dilation)"]
     assert texts(browser, ".shape") == [
         "(2, 3, 5, 3) = (N, C, H, W)",
         "(4, 3, 2, 2) = (FN, C, FH, FW)",
@@ -220,6 +280,7 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
         "(12, 4) = (C·FH·FW, FN)",
         "(12, 4) = (N·OH·OW, FN)",
         "(2, 4, 3, 2) = (N, FN, OH, OW)",
+        "(12, 12) → (2, 3, 5, 3) = (N, C, H, W)",
     ]
     slide(browser, "H", 6)
     assert "⌊(6 + 2 − 3) / 2⌋ + 1 = 3" in texts(browser, "#sizes p")[0]
@@ -229,6 +290,7 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
     assert browser.find_element("id", "made_up").is_displayed()
     browser.find_element("id", "reset").click()
     assert texts(browser, ".shape")[0] == "(1, 3, 3, 3) = (N, C, H, W)"
+    assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad)"]
     assert not browser.find_element("id", "made_up").is_displayed()
 
 
@@ -238,6 +300,9 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
 def test_a_window_that_does_not_fit_gets_the_sentence_of_the_kernels(figure, trace):
     browser = figure(trace)
     before = texts(browser, "#figure")
+    # Padding that is not the same on all sides is said side by side.
+    even = hasattr(trace, "W")
+    assert browser.find_element("id", "value-pad").text == ("0" if even else "0,1,0,0")
     slide(browser, "FH" if hasattr(trace, "W") else "PH", 3)
     slide(browser, "dilation", 3)
     problem = browser.find_element("id", "problem")
@@ -248,8 +313,14 @@ def test_a_window_that_does_not_fit_gets_the_sentence_of_the_kernels(figure, tra
     # The figure is the last one that could be drawn, and a size that fits draws the next.
     assert texts(browser, "#figure") != before
     assert "3·2" in texts(browser, "#col .shape")[0]
+    outdated = browser.find_element("id", "outdated")
+    opacity = "return getComputedStyle(document.getElementById('figure')).opacity"
+    assert outdated.is_displayed()
+    assert browser.execute_script(opacity) < "0.5"
     slide(browser, "dilation", 1)
     assert not problem.is_displayed()
+    assert not outdated.is_displayed()
+    assert browser.execute_script(opacity) == "1"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +359,7 @@ def test_the_korean_page_speaks_korean(figure, trace):
         "return [document.body.innerText, ...labels].join(' ')"
     )
     left = set(re.findall("[A-Za-z]{3,}", re.sub("im2col|col2im", "", seen)))
-    assert left <= {"pyconv", "explain", "conv", "pool", "Tab", "max"}
+    assert left <= {"pyconv", "explain", "conv", "pool", "Tab", "max", "col", "dilation"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,7 +1,8 @@
 "use strict";
 // What belongs together: what lights up for a thing that is pointed at, which places of each axis must be drawn for
 // that, and the sentence that says it. A thing is {kind: "window", r, f}, {kind: "cell", r, k}, {kind: "tap", k, f} or
-// {kind: "pixel", p}; without an f, all filters (of a pooling, all channels) are meant.
+// {kind: "pixel", p}; without an f, all filters (of a pooling, all channels) are meant. Of a large figure a fraction is
+// drawn: rows and pixels that are not in `shown` are left out where there would be many.
 
 // The names of the cells that show one number: an entry of a pooling's matrix stands in its row per channel as well.
 function naming(m) {
@@ -9,6 +10,7 @@ function naming(m) {
   return {
     depth: span(pool ? m.C : m.FN),
     pixel: (p) => at("x", p.n, p.c, p.y, p.x),
+    count: (p) => at("back", p.n, p.c, p.y, p.x),
     weight: (k, f) => (pool ? [] : [at("W", f, k), at("col_W", k, f)]),
     entry: (r, k) => [
       at("col", r, k),
@@ -22,11 +24,11 @@ function naming(m) {
   };
 }
 
-function belongings(m, { kind, r, k, f, p }) {
-  const { depth, pixel, weight, entry, output } = naming(m);
+function belongings(m, { kind, r, k, f, p }, shown) {
+  const { depth, pixel, count, weight, entry, output } = naming(m);
   const pool = m.kind === "pool";
   const filters = f === undefined ? depth : [f];
-  const rows = span(m.rows);
+  const rows = [...new Set([...shown.r, ...shown.i.map((i) => Math.floor(i / m.C))])];
   const copy = (row, column) => [...entry(row, column), pixel(m.where(row, column))];
 
   if (kind === "window") {
@@ -52,14 +54,16 @@ function belongings(m, { kind, r, k, f, p }) {
   }
   if (kind === "tap") {
     const weights = filters.flatMap((one) => weight(k, one));
+    const [ys, xs] = [new Set(shown.y), new Set(shown.x)];
+    const pixels = span(m.rows).map((row) => m.where(row, k)).filter(({ y, x }) => ys.has(y + m.top) && xs.has(x + m.left));
     return {
       lit: [at("column", k), ...rows.flatMap((row) => entry(row, k)), ...weights],
-      near: rows.map((row) => pixel(m.where(row, k))),
+      near: pixels.map(pixel),
     };
   }
   const places = m.uses(p);
   return {
-    lit: [pixel(p), ...places.flatMap(([row, column]) => entry(row, column))],
+    lit: [pixel(p), count(p), ...places.flatMap(([row, column]) => entry(row, column))],
     near: places.flatMap(([row]) => (pool ? [p.c] : depth).flatMap((one) => output(row, one))),
   };
 }

@@ -3,7 +3,10 @@
 
 const given = held("given"); // {kind, sizes, x, W, b}
 const texts = held("words");
-const say = (name, values = {}) => texts[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+// A text with its {values}, and [one|several] by its count
+const say = (name, values = {}) => texts[name]
+  .replace(/\[(\w+)\|(\w+)\]/g, (_, one, several) => (values.count === 1 ? one : several))
+  .replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const pool = given.kind === "pool";
 
 // Sliders: the sizes that each moves, and the least and most; a size that was given beyond them is reached as well.
@@ -26,6 +29,7 @@ const state = { sizes: null, labels: true, chosen: null, filter: 0, m: null, par
 
 // An array of four axes as it was given, and beyond its sizes small numbers by a rule
 function extended(values, from, to, rule) {
+  if (to.every((size, axis) => size === from[axis])) return values;
   const data = [];
   const offset = (place) => place.reduce((sum, index, axis) => sum * from[axis] + index, 0);
   const fill = (place) => {
@@ -60,10 +64,25 @@ function drawAll() {
   byId("figure").classList.toggle("big", isBig(m));
   for (const part of state.parts) {
     byId(part.id).querySelector(".shape").textContent = shapeOf(part.id, m);
+    const code = byId(part.id).querySelector("code");
+    if (code) code.textContent = codeOf(part.id, m);
     drawPart(part, state.shown);
   }
   byId("sizes").replaceChildren(...["H", "W"].map((axis) => element("p", {}, ruleOf(axis, m))));
   byId("window").max = steps() - 1;
+}
+
+// The line of Python that makes a part
+function codeOf(id, { DH, DW }) {
+  const how = `stride, pad${DH === 1 && DW === 1 ? "" : ", dilation"}`;
+  return {
+    col: `col = im2col(x, ${pool ? "PH, PW" : "FH, FW"}, ${how})`,
+    col_W: "col_W = W.reshape(FN, -1).T",
+    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
+    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
+    y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
+    back: `col2im(col, x.shape, FH, FW, ${how})`,
+  }[id];
 }
 
 function shapeOf(id, m) {
@@ -77,10 +96,11 @@ function shapeOf(id, m) {
     product: `(${m.rows}, ${m.FN}) = (N·OH·OW, FN)`,
     windows: `(${m.rows * m.C}, ${m.taps}) → (${m.rows * m.C},) = (N·OH·OW·C, PH·PW) → (N·OH·OW·C,)`,
     y: `(${m.N}, ${pool ? m.C : m.FN}, ${m.OH}, ${m.OW}) = (N, ${pool ? "C" : "FN"}, OH, OW)`,
+    back: `(${m.rows}, ${m.columns}) → (${m.N}, ${m.C}, ${m.H}, ${m.W}) = (N, C, H, W)`,
   }[id];
 }
 
-// OH = (H + 2·P − FH) / S + 1, with the numbers; where the division leaves a remainder it is floored.
+// OH = ⌊(H + 2·P − FH) / S⌋ + 1, with the numbers, which are floored where the division leaves a remainder
 function ruleOf(axis, m) {
   const [size, before, after, dilation, reach, stride, output] = axis === "H"
     ? [m.H, m.top, m.bottom, m.DH, m.reachH, m.SH, m.OH] : [m.W, m.left, m.right, m.DW, m.reachW, m.SW, m.OW];
@@ -88,7 +108,7 @@ function ruleOf(axis, m) {
   const named = dilation === 1 ? name : `((${name} − 1)·${dilation} + 1)`;
   const division = `(${size} + ${before + after} − ${reach}) / ${stride}`;
   const floored = (size + before + after - reach) % stride ? `⌊${division}⌋` : division;
-  return `O${axis} = (${axis} + ${before === after ? "2·P" : "P"} − ${named}) / S + 1 = ${floored} + 1 = ${output}`;
+  return `O${axis} = ⌊(${axis} + ${before === after ? "2·P" : "P"} − ${named}) / S⌋ + 1 = ${floored} + 1 = ${output}`;
 }
 
 // Show a thing, for as long as it is pointed at. An abridged table makes room for what it does not show yet.
@@ -108,8 +128,9 @@ function show(thing) {
     if (JSON.stringify(part.visible(state.shown)) !== part.drawn) drawPart(part, state.shown);
   }
   if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
-  light(belongings(m, thing));
+  light(belongings(m, thing, state.shown));
   byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
+  byId("maps").replaceChildren(...maps(m, litNow));
 }
 
 // Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel
@@ -154,14 +175,19 @@ function play(on) {
 function resize(sizes) {
   state.sizes = sizes;
   for (const slider of SLIDERS) {
-    const values = [...new Set(slider.sizes.map((name) => sizes[name]))];
+    const values = slider.sizes.map((name) => sizes[name]);
+    const even = values.every((value) => value === values[0]);
+    const text = even ? values[0] : values.join(values.length > 2 ? "," : "×"); // uneven padding as --pad takes it
     byId(`size-${slider.name}`).value = values[0];
-    byId(`value-${slider.name}`).textContent = values.join("×");
+    byId(`size-${slider.name}`).setAttribute("aria-valuetext", text);
+    byId(`value-${slider.name}`).textContent = text;
   }
   const m = measure(sizes);
   byId("made_up").hidden = ["N", "C", "H", "W", "FN", "FH", "FW"].every((name) => sizes[name] <= given.sizes[name]);
   byId("problem").hidden = m.fits;
   byId("problem").textContent = m.fits ? "" : say("too_large", m);
+  byId("outdated").hidden = m.fits;
+  document.body.classList.toggle("stale", !m.fits);
   if (!m.fits) return;
   play(false);
   state.m = m;
@@ -196,18 +222,11 @@ function buildSliders() {
 }
 
 function buildParts() {
-  const codes = {
-    col: pool ? "col = im2col(x, PH, PW, stride, pad)" : "col = im2col(x, FH, FW, stride, pad)",
-    col_W: "col_W = W.reshape(FN, -1).T",
-    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
-    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
-    y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
-  };
-  const ids = pool ? ["x", "col", "windows", "y"] : ["x", "W", "col", "col_W", "product", "y"];
+  const ids = pool ? ["x", "col", "windows", "y"] : ["x", "W", "col", "col_W", "product", "y", "back"];
   ids.forEach((id, index) => {
     const number = element("span", { class: "step" }, index + 1);
     const title = element("h2", {}, number, say(`title_${id}`));
-    const code = codes[id] ? [element("code", {}, codes[id])] : [];
+    const code = codeOf(id, given.sizes) ? [element("code")] : [];
     const note = element("p", {}, say(`note_${id}`));
     const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, note);
     byId("figure").append(element("figure", { id }, caption, element("div", { class: "tables" })));

@@ -48,9 +48,22 @@ function geometry(g, x, W, b) {
   const pixel = (p) => (inside(p) ? x[((p.n * g.C + p.c) * g.H + p.y) * g.W + p.x] : 0);
   const entry = (r, k) => pixel(where(r, k));
   const weight = (k, f) => W[f * columns + k];
+
+  // Row r times filter f. A page does this millions of times, hence without a place for every factor.
   function dot(r, f) {
+    const { n, oy, ox } = window(r);
     let sum = b ? b[f] : 0;
-    for (let k = 0; k < columns; k++) sum += entry(r, k) * weight(k, f);
+    let at = f * columns;
+    for (let c = 0; c < g.C; c++) {
+      for (let fy = 0; fy < g.FH; fy++) {
+        const y = oy * g.SH - g.top + fy * g.DH;
+        const line = ((n * g.C + c) * g.H + y) * g.W;
+        for (let fx = 0; fx < g.FW; fx++, at++) {
+          const column = ox * g.SW - g.left + fx * g.DW;
+          if (y >= 0 && y < g.H && column >= 0 && column < g.W) sum += x[line + column] * W[at];
+        }
+      }
+    }
     return sum;
   }
 

@@ -1,5 +1,5 @@
 "use strict";
-// The parts of the figure, from the images to the output, as tables.js draws them
+// The parts of the figure, from the images to the output and back, as tables.js draws them
 
 const LETTERS = "FGHIJKLMNOPQRSTUVWXYZ"; // of filters: F, G, ..., Z, FF, FG, ...
 const letter = (f) =>
@@ -9,15 +9,13 @@ const weightName = (m, k, f) => `${letter(f)}${k % m.taps}`;
 const at = (...name) => name.join(" ");
 const span = (count, from = 0) => Array.from({ length: count }, (_, index) => from + index);
 
-function short(value) {
-  if (value === -Infinity) return "−∞";
-  const text = Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
-  return text.replace("-", "−");
-}
+const rounded = (value) => (Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(3)));
+const short = (value) => (value === -Infinity ? "−∞" : String(rounded(value)).replace("-", "−"));
 
 const LEGIBLE = 12; // with more pixels on a side, they are drawn small, without text
 const FINE = 34; // with more, they are drawn smaller still
-const WIDEST = 64; // and with more, abridged
+const WIDEST = 48; // and with more, abridged
+const SAMPLE = 4096; // windows, of which an output takes its shades
 const isBig = (m) => Math.max(m.paddedH, m.paddedW) > LEGIBLE;
 
 // The places along each axis that are drawn: all, or those that are `wanted` and some others.
@@ -73,7 +71,7 @@ function makeParts(m, say, state) {
     const finite = numbers.filter(Number.isFinite);
     const low = finite.reduce((least, number) => Math.min(least, number), Infinity);
     const high = finite.reduce((most, number) => Math.max(most, number), -Infinity);
-    return (number) => (high > low ? Math.max(0, (number - low) / (high - low)) : 0);
+    return (number) => (high > low ? Math.min(Math.max(0, (number - low) / (high - low)), 1) : 0);
   }
   const once = (compute, known = new Map()) => (key) => known.get(key) ?? known.set(key, compute(key)).get(key);
 
@@ -142,7 +140,7 @@ function makeParts(m, say, state) {
     },
     rowHead: (r) => ({ text: rowName(r) }),
     colHead: filterHead,
-    group: (f) => ({ key: f, name: m.bias ? `+ ${nameOrNumber(`b${f}`, m.bias[f])}` : "" }),
+    group: (f) => ({ key: f, name: m.bias ? `+ ${nameOrNumber(`b[${f}]`, m.bias[f])}` : "" }),
     corner: inBatch("n", "oy, ox"),
   };
 
@@ -161,7 +159,7 @@ function makeParts(m, say, state) {
       const i = r * m.C + (f ?? m.tap(k).c);
       if (kind === "window") {
         const value = short(maximum(i).value);
-        return { text: value, label: say("maximum_label", { i, value }), channel: f, marked: true };
+        return { text: value, label: say("maximum_label", { i, value }), channel: f, marked: maximum(i).winner !== null };
       }
       const [cell, tap] = [pixelCell(m.where(r, k)), k % m.taps];
       const label = say("cell_label", { r: i, k: tap, what: cell.label });
@@ -178,7 +176,9 @@ function makeParts(m, say, state) {
 
   const value = (r, f) => (pool ? m.maximum(r, f).value : m.dot(r, f));
   const bigOutput = Math.max(m.OH, m.OW) > LEGIBLE;
-  const outputShade = once((f) => (bigOutput ? shades(span(m.rows).map((r) => value(r, f))) : () => null));
+  const every = Math.ceil(m.rows / SAMPLE);
+  const sample = span(Math.ceil(m.rows / every)).map((index) => index * every);
+  const outputShade = once((f) => (bigOutput ? shades(sample.map((r) => value(r, f))) : () => null));
   const output = {
     id: "y", name: say("output"), rows: m.N * m.OH, cols: depth * m.OW,
     blockRows: m.OH, blockCols: m.OW, block: blockName("Y", m.OH, m.OW),
@@ -189,11 +189,31 @@ function makeParts(m, say, state) {
       return { at: at("y", n, f, oy, ox), kind: "window", r: m.rowOf(n, oy, ox), f };
     },
     cell: ({ r, f }) => {
-      const text = short(value(r, f));
+      const number = value(r, f);
+      const text = short(number);
       const label = say("output_label", { f, ...m.window(r), value: text });
-      return { text, label, channel: pool ? f : null, shade: outputShade(f)(value(r, f)) };
+      return { text, label, channel: pool ? f : null, shade: outputShade(f)(number) };
     },
   };
 
-  return pool ? [images, matrix, windows, output] : [images, filters, matrix, unrolled, product, output];
+  // The images once more, without their padding: how often the matrix holds each pixel. Its shade is the part of the
+  // taps that it comes under.
+  const real = (places, before, size) =>
+    [...new Set(places.map((place) => Math.min(Math.max(place - before, 0), size - 1)))];
+  const back = {
+    ...images, id: "back", name: say("back"), rows: m.N * m.H, cols: m.C * m.W,
+    blockRows: m.H, blockCols: m.W, block: blockName("D", m.H, m.W),
+    visible: ({ n, c, y, x }) => [across(n, m.H, real(y, m.top, m.H)), across(c, m.W, real(x, m.left, m.W))],
+    ref: (row, col) => {
+      const p = { n: Math.floor(row / m.H), c: Math.floor(col / m.W), y: row % m.H, x: col % m.W };
+      return { at: at("back", ...Object.values(p)), kind: "pixel", p };
+    },
+    cell: ({ p }) => {
+      const count = m.uses(p).length;
+      const label = say("back_label", { D: pixelName(m, p), ...p, count });
+      return { text: count, label, channel: p.c, shade: count / m.taps };
+    },
+  };
+
+  return pool ? [images, matrix, windows, output] : [images, filters, matrix, unrolled, product, output, back];
 }

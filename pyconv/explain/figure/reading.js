@@ -2,6 +2,7 @@
 // The sentence that says what is lit, and below it the sum or the maximum written out
 
 const MOST_TERMS = 12;
+const SHOWN_TIES = 4;
 const factor = (value) => (value < 0 ? `(${short(value)})` : short(value)); // a sign does not follow another
 
 // What is read, as nodes. say: words; labels: whether the terms are names and not numbers.
@@ -12,11 +13,12 @@ function reading(m, { kind, r, k, f, p }, say, labels) {
     const place = { r, ...m.window(r) };
     if (f === undefined) return [sentence("window_row", place)];
     const values = { ...place, f, c: f, i: r * m.C + f, F: letter(f) };
-    const workedOut = (pool ? maximumOf : sumOf)(m, r, f, say, labels);
-    return [sentence("window_one", values), element("p", { class: "sum" }, ...workedOut)];
+    const workedOut = pool ? maximumOf(m, r, f, say, labels) : sumOf(m, r, f, labels);
+    const ties = pool ? tiesOf(m, r, f, say) : [];
+    return [sentence("window_one", values), element("p", { class: "sum" }, ...workedOut), ...ties];
   }
   if (kind === "tap") {
-    const place = { k, ...m.tap(k), rows: m.rows };
+    const place = { k, ...m.tap(k), count: m.rows };
     if (pool || f === undefined) return [sentence("tap", place)];
     return [sentence("tap_filter", { ...place, F: weightName(m, k, f) })];
   }
@@ -26,11 +28,15 @@ function reading(m, { kind, r, k, f, p }, say, labels) {
     const name = m.inside(pixel) ? "cell" : "cell_padding";
     return [sentence(name, { r, k, oy, ox, ...m.tap(k), D: pixelName(m, pixel) })];
   }
-  const count = m.uses(p).length;
+  const uses = m.uses(p);
+  const count = uses.length;
   if (!m.inside(p)) return [sentence("padding", { count })];
   const value = m.pixel(p);
-  const name = ["pixel_none", "pixel_once"][count] ?? "pixel";
-  return [sentence(name, { D: pixelName(m, p), ...p, count, value: factor(value), sum: short(count * value) })];
+  const name = ["pixel_none", pool ? "pixel" : "pixel_once"][count] ?? "pixel";
+  const wins = pool && uses.filter(([row, column]) => m.maximum(row, p.c).winner === column % m.taps).length;
+  const equals = equal(count * rounded(value), count * value);
+  const sum = { value: factor(value), equals, sum: short(count * value) };
+  return [sentence(name, { D: pixelName(m, p), ...p, count, wins, ...sum })];
 }
 
 const joined = (nodes, between) => nodes.flatMap((node, index) => (index ? [between, node] : [node]));
@@ -42,12 +48,22 @@ function terms(m, columns, text) {
   return [...columns.slice(0, 4).map(term), "…", ...columns.slice(-2).map(term)];
 }
 
-function sumOf(m, r, f, _, labels) {
+// The sign between terms as they are shown and their result as it is shown
+const equal = (terms, result) => (Math.abs(terms - rounded(result)) <= 1e-9 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
+
+// Where the terms leave the line, their result stays in view.
+const workedOut = (terms, ...result) => [element("span", { class: "terms" }, ...terms), element("span", {}, ...result)];
+
+function sumOf(m, r, f, labels) {
   const text = (k) => labels ? `${pixelName(m, m.where(r, k))}·${weightName(m, k, f)}`
     : `${factor(m.entry(r, k))}·${factor(m.weight(k, f))}`;
-  const bias = m.bias ? [labels ? `b${f}` : factor(m.bias[f])] : [];
+  const bias = m.bias ? [labels ? `b[${f}]` : factor(m.bias[f])] : [];
   const all = [...terms(m, span(m.columns), text), ...bias];
-  return [...joined(all, " + "), " = ", element("strong", {}, short(m.dot(r, f)))];
+  const shown = labels ? (value) => value : rounded;
+  const sum = span(m.columns).reduce((part, k) => part + shown(m.entry(r, k)) * shown(m.weight(k, f)),
+    m.bias ? shown(m.bias[f]) : 0);
+  const value = m.dot(r, f);
+  return workedOut(joined(all, " + "), ` ${equal(sum, value)} `, element("strong", {}, short(value)));
 }
 
 function maximumOf(m, r, c, say, labels) {
@@ -56,5 +72,17 @@ function maximumOf(m, r, c, say, labels) {
   const text = (k) => (labels ? pixelName(m, m.where(r, k)) : short(m.entry(r, k)));
   const columns = span(m.taps, c * m.taps).filter((k) => m.inside(m.where(r, k)));
   const won = labels ? ` = ${text(c * m.taps + winner)}` : "";
-  return ["max(", ...joined(terms(m, columns, text), ", "), `)${won} = `, element("strong", {}, short(value))];
+  const taken = ["max(", ...joined(terms(m, columns, text), ", "), ")"];
+  return workedOut(taken, `${won} = `, element("strong", {}, short(value)));
+}
+
+// Which of equals is taken
+function tiesOf(m, r, c, say) {
+  const pixels = span(m.taps, c * m.taps).map((k) => m.where(r, k)).filter(m.inside);
+  const equals = pixels.filter((p) => m.pixel(p) === m.maximum(r, c).value).map((p) => pixelName(m, p));
+  if (equals.length < 2) return [];
+  const first = equals.slice(0, -1);
+  const names = first.length < SHOWN_TIES ? first : [...first.slice(0, 2), "…"];
+  const name = equals.length === pixels.length ? "tie_all" : "tie";
+  return [element("p", {}, say(name, { names: names.join(", "), last: equals.at(-1) }))];
 }
