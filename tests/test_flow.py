@@ -10,6 +10,7 @@ import pytest
 from browser import Page, asks_nobody, contrast, luminance, scrolls_sideways, tap, texts
 from trainings import deep
 
+from pyconv import explain
 from pyconv.explain.flow import write_flow
 from pyconv.explain.network import network
 from pyconv.layers import Affine, BatchNormalization, Convolution, Flatten, Pooling, Relu, Sigmoid
@@ -256,9 +257,9 @@ def test_hovering_a_pixel_of_a_feature_map_shows_its_window_its_filter_and_the_s
         place = f"Conv1, channel 4, row {y}, column {x}: "
         assert number_after(place, browser) == pytest.approx(value, rel=2e-3, abs=1e-3)
         window = mark(browser, 0)
-        assert [window["rows"], window["columns"]] == [[y, y + 5], [x, x + 5]]
+        assert [window["rows"], window["columns"]] == [[*range(y, y + 5)], [*range(x, x + 5)]]
         assert framed(browser, 0, y, x + 2)
-        assert mark(browser, 3)["rows"] == [y // 2, y // 2 + 1]
+        assert mark(browser, 3)["rows"] == [y // 2]
         W = SMALL["Conv1"].parameters["W1"][4, 0]
         pixels = IMAGES[0, 0, y : y + 5, x : x + 5]
         expected = [f"{v:.2f}".replace("-", "−") for v in (*pixels.flat, *W.flat)]
@@ -278,12 +279,12 @@ def test_a_tap_on_a_pooled_pixel_shows_its_window_and_who_won(shown):
         tap(browser, *canvas_place(browser, 3, y, x))
         down, right = divmod(int(SMALL["Pool1"].argmax[0, 6, y, x]), 2)
         window = mark(browser, 2)
-        assert [window["rows"], window["columns"]] == [[2 * y, 2 * y + 2], [2 * x, 2 * x + 2]]
+        assert [window["rows"], window["columns"]] == [[2 * y, 2 * y + 1], [2 * x, 2 * x + 1]]
         assert window["winner"] == [2 * y + down, 2 * x + right]
         assert f"Row {2 * y + down}, column {2 * x + right} of Relu1 wins." in reading(browser)
         assert framed(browser, 2, 2 * y, 2 * x + 1)
         # From the winner alone it goes on to the digit.
-        assert mark(browser, 0)["rows"] == [2 * y + down, 2 * y + down + 5]
+        assert mark(browser, 0)["rows"] == [*range(2 * y + down, 2 * y + down + 5)]
         winner = browser.find_elements("css selector", ".sum .wins")
         assert [cell.text for cell in winner] == [f"{SMALL['Pool1'].array[0, 6, y, x]:.2f}"]
 
@@ -292,9 +293,26 @@ def test_a_pixel_of_the_input_tells_in_how_many_windows_it_lies(shown):
     browser = shown(SMALL)
     hover(browser, 0, 0, 3)
     assert "It lies in 4 windows of Conv1." in reading(browser)
-    assert mark(browser, 1) == {"rows": [0, 1], "columns": [0, 4], "forward": True}
+    assert mark(browser, 1) == {"rows": [0], "columns": [0, 1, 2, 3], "forward": True}
     hover(browser, 0, 8, 8)
     assert "It lies in 25 windows" in reading(browser)
+
+
+def test_windows_are_counted_by_the_taps_that_hit_a_pixel(shown):
+    W, x = np.ones((2, 1, 3, 3), np.float32), RNG.random((1, 1, 9, 8), np.float32)
+    moves = {"stride": (2, 1), "pad": 1, "dilation": 2}
+    browser = shown(network(Sequential([Convolution(W, **moves), Flatten()], (1, 9, 8)), x))
+    counted = explain.convolution(x, W, **moves)
+    for y, column in (0, 0), (4, 3), (7, 3), (8, 7):
+        hover(browser, 0, y, column)
+        count = len(counted.uses(0, 0, y, column).rows)
+        said = "1 window of" if count == 1 else f"{count} windows of"
+        assert f"It lies in {said} Conv1." in reading(browser)
+        lit = mark(browser, 1)
+        assert count == (len(lit["rows"]) * len(lit["columns"]) if lit else 0)
+    hover(browser, 1, 1, 2)
+    assert mark(browser, 0)["rows"] == [1, 3, 5]
+    assert framed(browser, 0, 3, 3)
 
 
 def test_the_keyboard_goes_from_pixel_to_pixel_and_channel_to_channel(shown):
@@ -370,7 +388,7 @@ def test_deep_networks_and_one_s_own_are_shown_too(shown):
     hover(browser, 4, 1, 1)
     assert "The mean of " in reading(browser)
     hover(browser, 5, 0, 0)
-    assert mark(browser, 4)["rows"] == [0, 3]  # the reach of two taps of dilation 2
+    assert mark(browser, 4)["rows"] == [0, 2]  # two taps of dilation 2
     vectors = Sequential([Affine(np.eye(3, dtype=np.float32))], (3,))
     browser = shown(network(vectors, np.ones((2, 3), np.float32)))
     assert texts(browser, "#units h3") == ["Input (2,3)", "Affine1 (2,3)", "Softmax (2,3)"]

@@ -71,18 +71,28 @@ function drawWinners(context, cell, H, W, window, places) {
   }
 }
 
-// The frame around pixels; what comes after the chosen pixel has a dashed one.
+// Places that stand side by side: [first, last + 1] of each run.
+function runs(places) {
+  const starts = places.filter((place, k) => place !== places[k - 1] + 1);
+  const ends = places.filter((place, k) => place !== places[k + 1] - 1);
+  return starts.map((start, k) => [start, ends[k] + 1]);
+}
+
+// The frames around pixels; what comes after the chosen pixel has dashed ones.
 function drawMark(context, cell, { rows, columns, winner, forward }) {
-  const frame = ([top, bottom], [left, right], colour, width) => {
+  const frames = runs(rows).flatMap((down) => runs(columns).map((across) => [...down, ...across]));
+  const draw = (colour, width) => {
     context.lineWidth = width;
     context.strokeStyle = css(colours[colour]);
-    context.strokeRect(left * cell, top * cell, (right - left) * cell, (bottom - top) * cell);
+    for (const [top, bottom, left, right] of frames) {
+      context.strokeRect(left * cell, top * cell, (right - left) * cell, (bottom - top) * cell);
+    }
   };
   const thick = Math.max(cell * 0.25, 2);
-  frame(rows, columns, "paper", 2 * thick);
+  draw("paper", 2 * thick);
   context.setLineDash(forward ? [cell / 2, cell / 2] : []);
   context.lineDashOffset = cell / 4; // a dash at every corner
-  frame(rows, columns, "mark", thick);
+  draw("mark", thick);
   context.setLineDash([]);
   if (!winner) return;
   const [y, x] = winner.map((place) => (place + 0.5) * cell);

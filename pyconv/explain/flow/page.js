@@ -159,9 +159,8 @@ function explained() {
   const single = step.shape[1] === 1 || (at === 0 && feedsFilters(0));
   const text = [say(single ? "pixel" : "place", { ...place, v: number(value) })], tables = [];
   if (at === 0) {
-    const [rows, columns] = marks[1] ? [marks[1].rows, marks[1].columns] : [[0, 0], [0, 0]];
-    const count = (rows[1] - rows[0]) * (columns[1] - columns[0]);
-    if (steps[1].window) text.push(say("used", { count, name: steps[1].name }));
+    const count = marks[1] ? marks[1].rows.length * marks[1].columns.length : 0;
+    if (steps[1].window) text.push(say(count === 1 ? "usedonce" : "used", { count, name: steps[1].name }));
     return { text, tables };
   }
   const from = steps[at - 1].name, inside = (all) => all.filter((v) => v !== null);
