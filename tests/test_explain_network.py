@@ -124,13 +124,53 @@ def test_any_network_has_a_trace():
         "Sigmoid1": "1 / (1 + exp(−x)) of each number, so the shape stays",
         "Pool1": "OH = (H + 2·P − PH) / S + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
         "OW = (W + 2·P − PW) / S + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
-        "every channel by itself, so C = 4 stays",
+        "every channel by itself, so C = 4 stays\n"
+        "outside of the image everything counts as −∞, so padding never wins",
         "Dropout1": "nothing is dropped in prediction: each number times 0.75, so the shape stays",
         "Flatten1": "flattened, so that each sample is a row: (2,4,3,3) becomes (2,36), 4·3·3 = 36",
         "Affine1": "(2,36) times W3 (36,3) is (2,3)",
         "Softmax": "exp of each score, divided by the sum of its row: 3 probabilities that add up "
         "to 1",
     }  # fmt: skip
+
+
+def test_the_windows_are_as_many_as_a_pooling_that_rounds_up_makes():
+    made = Sequential([Pooling(3, 2, stride=2, ceil_mode=True), Flatten()], (2, 8, 7))
+    step = pyconv.explain.network(made, array(1, 2, 8, 7))["Pool1"]
+    assert step.windows.output_size == step.shape[2:] == (4, 4)
+    assert step.windows.matrix_shape == (16, 12)
+    assert step.windows.where(15, 1) == "padding"
+    assert step.windows.uses(0, 1, 7, 6).rows.tolist() == [15]
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence"),
+    [
+        ((6, 2), "2 groups: each filter adds up over the C/groups = 4/2 = 2 channels of its group "
+         "alone (f = 0–2 ← c = 0–1, f = 3–5 ← c = 2–3); FN = 6 stands"),
+        ((4, 1), "= 4/4 = 1 channels of its group alone (f = 0 ← c = 0, f = 1 ← c = 1, …); FN = 4"),
+    ],
+)  # fmt: skip
+def test_filters_of_groups_add_up_over_the_channels_of_their_group(filters, sentence):
+    layer = Convolution(array(*filters, 2, 2), groups=4 // filters[1])
+    trace = pyconv.explain.network(Sequential([layer, Flatten()], (4, 3, 3)), array(1, 4, 3, 3))
+    assert sentence in trace["Conv1"].rule
+
+
+@pytest.mark.parametrize(
+    ("pooling", "sentence"),
+    [
+        (Pooling(2, 2, pad=1), "counts as −∞, so padding never wins"),
+        (Pooling(2, 2, pad=1, mode="average"), "padding does not count: the mean"),
+        (Pooling(2, 2, stride=2, mode="average", ceil_mode=True), "padding does not count"),
+        (Pooling(2, 2, pad=1, mode="average", count_include_pad=True), "counts as 0 in the mean"),
+        (Pooling(2, 2), "so C = 2 stays"),
+        (Pooling(2, 2, stride=3, pad=((0, 1), (0, 0))), "so C = 2 stays"),  # reaches no padding
+    ],
+)
+def test_a_pooling_tells_what_padding_counts_as(pooling, sentence):
+    trace = pyconv.explain.network(Sequential([pooling, Flatten()], (2, 5, 5)), array(1, 2, 5, 5))
+    assert sentence in trace["Pool1"].rule.splitlines()[-1]
 
 
 def test_the_rules_are_those_of_the_deck():

@@ -10,6 +10,7 @@ import pytest
 from browser import Page, asks_nobody, contrast, luminance, scrolls_sideways, tap, texts
 from trainings import deep
 
+import pyconv
 from pyconv import explain
 from pyconv.explain.flow import write_flow
 from pyconv.explain.network import network
@@ -315,6 +316,54 @@ def test_windows_are_counted_by_the_taps_that_hit_a_pixel(shown):
     assert framed(browser, 0, 3, 3)
 
 
+def test_filters_of_groups_are_shown_with_their_channels(shown):
+    x = RNG.random((1, 6, 5, 5), np.float32)
+    W = RNG.normal(size=(4, 3, 2, 2)).astype(np.float32)
+    depthwise = RNG.normal(size=(4, 1, 2, 2)).astype(np.float32)
+    layers = [Convolution(W, groups=2), Convolution(depthwise, groups=4), Flatten()]
+    browser = shown(network(Sequential(layers, (6, 5, 5)), x))
+    for g, c, read in (0, 3, (3, 6)), (0, 1, (0, 3)), (1, 2, (2, 3)):
+        choose_channel(browser, c, g)
+        hover(browser, g + 1, 1, 2)
+        source = (x, pyconv.conv2d(x, W, groups=2))[g][0, slice(*read), 1:3, 2:4]
+        cells = texts(browser, ".sum:not([hidden]) tr:first-child td:first-child")
+        expected = [f"{v:.2f}".replace("-", "−") for v in source[:, 0, 0]]
+        assert cells[::3] == expected
+        products = source * (W, depthwise)[g][c]
+        said = browser.find_element("css selector", ".reading:not([hidden])").text
+        assert f"are {products.size} products" in said
+        total = float(said.split("sum is ")[1].split()[0].rstrip(".").replace("−", "-"))
+        assert total == pytest.approx(products.sum(), rel=2e-3, abs=1e-3)
+        channels = f"{read[0]}–{read[1] - 1}" if len(source) > 1 else str(read[0])
+        assert f"the channels of its group alone: {channels} of {('Input', 'Conv1')[g]}." in said
+
+
+@pytest.mark.parametrize(
+    ("pooling", "says", "cell"),
+    [
+        ({"pad": 1}, "Padding among them: 3; it counts as −∞ and never wins.", "−∞"),
+        ({"pad": 1, "mode": "average"}, "Outside of the image: 3, which do not count.", ""),
+        (
+            {"pad": 1, "mode": "average", "count_include_pad": True},
+            "Padding among them: 3, and it counts as 0.",
+            "0",
+        ),
+    ],
+)
+def test_padding_of_a_pooling_is_shown_as_what_it_counts_as(shown, pooling, says, cell):
+    x = RNG.random((1, 1, 4, 4), np.float32)
+    trace = network(Sequential([Pooling(2, 2, **pooling), Flatten()], (1, 4, 4)), x)
+    browser = shown(trace)
+    hover(browser, 1, 0, 0)
+    assert says in reading(browser)
+    assert texts(browser, ".sum td")[0] == cell
+    listed = reading(browser).split(" of ")[1].split(":")[0].split(", ")
+    assert len(listed) == (4 if cell else 1)
+    numbers = [float(text) for text in listed if text != "−∞"]
+    mean = sum(numbers) / len(numbers)
+    assert mean == pytest.approx(float(trace["Pool1"].array[0, 0, 0, 0]), abs=1e-3) or cell == "−∞"
+
+
 def test_the_keyboard_goes_from_pixel_to_pixel_and_channel_to_channel(shown):
     from selenium.webdriver import Keys
 
@@ -383,7 +432,7 @@ def test_deep_networks_and_one_s_own_are_shown_too(shown):
     browser = shown(network(own(), RNG.random((1, 3, 12, 14), np.float32)))
     hover(browser, 1, 0, 0)  # its window hangs over the edge
     assert "are 27 products" in reading(browser)
-    assert "15 of them are padding." in reading(browser)
+    assert "Padding among them: 15, and it counts as 0." in reading(browser)
     assert len(browser.find_elements("css selector", ".sum table")) == 9
     hover(browser, 4, 1, 1)
     assert "The mean of " in reading(browser)

@@ -140,21 +140,24 @@ function drawMaps() {
 
 // The sum in words, and number by number where there is room
 
-function numbers(caption, values, h, w, largest, { above = "above", mark = -1 } = {}) {
+function numbers(caption, values, h, w, largest, { above = "above", mark = -1, empty = () => "0" } = {}) {
   const rows = [...Array(h).keys()].map((y) =>
     element("tr", {}, ...[...Array(w).keys()].map((x) => {
-      const value = values[y * w + x], colour = value === null ? colours.zero : colourOf(value, largest, above);
-      const cell = element("td", y * w + x === mark ? { class: "wins" } : {}, value === null ? "·" : short(value));
+      const tap = y * w + x, value = values[tap], colour = value === null ? colours.paper : colourOf(value, largest, above);
+      const kind = value === null ? "outside" : tap === mark ? "wins" : null;
+      const cell = element("td", { class: kind }, value === null ? empty(tap) : short(value));
       cell.style.background = css(colour);
-      cell.style.color = css(inkOn(colour));
+      if (value !== null) cell.style.color = css(inkOn(colour));
       return cell;
     })),
   );
   return element("table", {}, element("caption", {}, caption), element("tbody", {}, ...rows));
 }
 
+const span = (list) => (list.length > 1 ? `${list[0]}–${list.at(-1)}` : `${list[0]}`);
+
 function explained() {
-  const { n, at, y, x } = state, step = steps[at], c = channelOf(at), [C, H, W] = sizes[at];
+  const { n, at, y, x } = state, step = steps[at], c = channelOf(at), [, H, W] = sizes[at];
   const place = { name: step.name, c, y, x }, value = valuesOf(at)[(c * H + y) * W + x];
   const single = step.shape[1] === 1 || (at === 0 && feedsFilters(0));
   const text = [say(single ? "pixel" : "place", { ...place, v: number(value) })], tables = [];
@@ -163,42 +166,46 @@ function explained() {
     if (steps[1].window) text.push(say(count === 1 ? "usedonce" : "used", { count, name: steps[1].name }));
     return { text, tables };
   }
-  const from = steps[at - 1].name, inside = (all) => all.filter((v) => v !== null);
+  const from = steps[at - 1].name;
   if (step.kind === "relu") text.push(say("relu", { a: number(valuesOf(at - 1)[(c * H + y) * W + x]), v: number(value) }));
   if (arrays(n).winners[at + 1]?.includes((c * H + y) * W + x)) text.push(say("winner", { name: steps[at + 1].name }));
   if (!step.window) return { text, tables };
-  const [[h], [w]] = step.window, window = windowOf(n, at, c, y, x), readable = h * w <= 49;
+  const [[h], [w]] = step.window, read = channelsRead(at, c), window = windowOf(n, at, read, y, x), readable = h * w <= 49;
+  const empty = (tap) => outside(at, y, x, tap);
+  const over = window[0].flatMap((v, tap) => (v === null ? [empty(tap)] : []));
   if (step.kind === "conv") {
-    const filter = filterOf(at, c);
+    const filter = filterOf(at, c), [W, bias] = step.parameters;
     if (filter) {
       const products = window.map((part, k) => part.map((v, tap) => (v === null ? null : v * filter[k][tap])));
       const sum = products.flat().reduce((a, b) => a + (b ?? 0), 0);
-      const [W, bias] = step.parameters;
       text.push(say("sum", { count: h * w * window.length, c, W, sum: number(sum) }));
       text.push(bias ? say("bias", { b: bias, bv: term(step.b[c]), sum: number(sum), v: number(value) }) : "");
       if (readable && window.length <= 3) {
         const most = (parts) => Math.max(...parts.flat().map((v) => Math.abs(v ?? 0)));
         window.forEach((part, k) => {
-          const which = window.length > 1 ? ` ${k}` : "";
+          const which = steps[at - 1].shape[1] > 1 ? say("ofchannel", { c: read[k] }) : "";
           const pixels = numbers(say("window", { name: from }) + which, part, h, w, largestOf(at - 1), { above: scale(at - 1) });
-          const weights = numbers(say("filter", { W, c }) + which, filter[k], h, w, most(filter));
-          const results = numbers(say("products") + which, products[k], h, w, most(products));
+          const weights = numbers(say("filter", { W, c }), filter[k], h, w, most(filter));
+          const results = numbers(say("products"), products[k], h, w, most(products));
           tables.push(element("div", {}, pixels, element("span", {}, "×"), weights, element("span", {}, "="), results));
         });
       }
     } else {
-      text.push(say("channels", { h, w, C: steps[at - 1].shape[1], from, W: step.parameters[0], c }));
+      text.push(say("channels", { h, w, C: read.length, from, W, c }));
     }
+    if (groupCount(at) > 1) text.push(say("group", { channels: span(read), from }));
   } else {
     const [part] = window, { winner } = marks[at - 1];
     const mark = winner ? part.findIndex((_, tap) => `${tapPlace(at, y, x, tap)}` === `${winner}`) : -1;
-    const list = h * w <= 9 ? inside(part).map(number).join(", ") : "…";
-    text.push(say(step.kind, { list, v: number(value) }));
+    const all = part.map((v, tap) => (v === null ? empty(tap) : number(v))).filter(Boolean);
+    text.push(say(step.kind, { list: h * w <= 9 ? all.join(", ") : "…", v: number(value) }));
     if (winner) text.push(say("wins", { from, y: winner[0], x: winner[1] }));
-    if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark }));
+    if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark, empty }));
   }
-  const padding = window.flat().length - inside(window.flat()).length;
-  if (padding) text.push(say("padding", { count: padding }));
+  for (const [counts, key] of [["0", "padding"], ["−∞", "paddinglow"], ["", "paddingout"]]) {
+    const count = over.filter((one) => one === counts).length * read.length;
+    if (count) text.push(say(key, { count }));
+  }
   return { text, tables };
 }
 

@@ -106,10 +106,18 @@ function connected(at, c, y, x, winners) {
   return marks;
 }
 
-// The numbers under the window of an output pixel, channel by channel; null where there is padding.
-function windowOf(n, at, c, y, x) {
-  const [[h], [w]] = steps[at].window, [C, H, W] = sizes[at - 1];
-  const channels = steps[at].kind === "conv" ? [...Array(C).keys()] : [c];
+// The channels of the map before that make a channel: of a convolution all of them, or those of its group.
+const groupCount = (at) => steps[at - 1].shape[1] / steps[at].taps[0];
+function channelsRead(at, c) {
+  const { kind, taps, shape } = steps[at];
+  if (kind !== "conv") return [c];
+  const first = Math.floor((c * groupCount(at)) / shape[1]) * taps[0];
+  return [...Array(taps[0]).keys()].map((k) => first + k);
+}
+
+// The numbers under the window of an output pixel, of each of these channels; null where there is padding.
+function windowOf(n, at, channels, y, x) {
+  const [[h], [w]] = steps[at].window, [, H, W] = sizes[at - 1];
   const values = arrays(n).values[at - 1];
   return channels.map((channel) =>
     [...Array(h * w).keys()].map((tap) => {
@@ -120,10 +128,18 @@ function windowOf(n, at, c, y, x) {
   );
 }
 
-// The filter that makes a channel, likewise; null where the page does not hold it, or a part of the channels feeds it.
+// What a place outside of the image counts as, for the window of an output pixel; "" for nothing.
+function outside(at, y, x, tap) {
+  const { kind, padded, window } = steps[at], [, ...size] = sizes[at - 1];
+  if (kind === "max") return "−∞";
+  const within = tapPlace(at, y, x, tap).every((place, axis) => place < size[axis] + window[axis][4]);
+  return kind === "conv" || (padded && within) ? "0" : "";
+}
+
+// The filter that makes a channel, likewise; null where the page does not hold all that it takes.
 function filterOf(at, c) {
   const { W, taps } = steps[at];
-  if (!W || taps[0] !== steps[at - 1].shape[1] || taps[0] !== sizes[at - 1][0]) return null;
+  if (!W || channelsRead(at, c).at(-1) >= sizes[at - 1][0]) return null;
   const [C, h, w] = taps;
   return [...Array(C).keys()].map((channel) => [...W.subarray((c * C + channel) * h * w, (c * C + channel + 1) * h * w)]);
 }
