@@ -122,18 +122,19 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
     word = Words(lang)
     twin = copy.deepcopy(network)
     twin.fused = False
+    title = twin.name = _visible(network.name)
     scores = twin.predict(x)
     if not len(x):
         raise ValueError(f"an empty batch shows nothing: x has shape {x.shape}")
     if scores.ndim != 2:
         raise ValueError(
-            f"{network.name} ends in {shape_text(scores.shape)}, but a softmax takes rows of "
+            f"{title} ends in {shape_text(scores.shape)}, but a softmax takes rows of "
             "scores (N, classes); let it end in an Affine or a Flatten layer"
         )
     x = x.copy()  # what is done to it later does not change what is told here
     names = {id(array): name for name, array in (*twin.params.items(), *twin.buffers.items())}
     steps = [_step("Input", "x", _input_rule(word, x), x)]
-    for name, layer in twin.layers.items():
+    for name, layer in ((_visible(name), layer) for name, layer in twin.layers.items()):
         y = layer.forward(x, train_flg=False)
         if not np.isfinite(y).all():
             raise ValueError(
@@ -155,19 +156,27 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
             f"{type(network).__name__}.predict computes something else than the network's layers "
             "one after another, so their arrays would not be its own"
         )
-    rule = word("network softmax", classes=scores.shape[1])
+    classes = scores.shape[1]
+    last = f"{steps[-1].rule}\n{word('network scores', classes=classes)}"
+    steps[-1] = replace(steps[-1], rule=last)
+    rule = word("network softmax", classes=classes)
     steps.append(_step("Softmax", "y = softmax(x)", rule, np.exp(log_softmax(scores))))
-    return NetworkTrace(network.name, tuple(steps), lang)
+    return NetworkTrace(title, tuple(steps), lang)
+
+
+def _visible(name: str) -> str:
+    """A name without what a terminal or a page obeys: control characters are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _step(name: str, code: str, rule: str, array: Array) -> LayerStep:
+    def units(*index: Array) -> labels.Strings:
+        return labels.numbered("D", index[-1])
+
+    names, groups = units, labels.along(0)
     if array.ndim == 4:
-        return LayerStep(
-            name, code, rule, array, labels.maps("D", array.shape[3]), labels.along(1), "D"
-        )
-    return LayerStep(
-        name, code, rule, array, lambda *index: labels.numbered("D", index[-1]), labels.along(0)
-    )
+        names, groups = labels.maps("D", array.shape[3]), labels.along(1)
+    return LayerStep(name, code, rule, array, names, groups, "D")
 
 
 def _windows(layer: Layer, shape: tuple[int, ...]) -> Windows | None:

@@ -52,6 +52,16 @@ function drawMap(canvas, H, W, values, largest, { above = "above", cell = 1 } = 
   return context;
 }
 
+// In the middle of a map that has nothing to show, so that it does not look as if something were missing.
+function drawNought(context) {
+  const { width, height } = context.canvas;
+  context.fillStyle = css(colours.ink, 0.5);
+  context.font = `${Math.min(width, height) * 0.4}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText("0", width / 2, height / 2);
+}
+
 // A dot on every pixel that wins a window, and lines between windows that stand side by side.
 function drawWinners(context, cell, H, W, window, places) {
   context.fillStyle = context.strokeStyle = css(colours.ink, 0.22);

@@ -24,7 +24,8 @@ const state = { n: 0, at: 0, y: 0, x: 0 };
 const feedsFilters = (i) => steps[i + 1]?.kind === "conv"; // all its channels make each of the next ones
 const channelOf = (i) => (i === 0 && feedsFilters(0) ? 0 : chosen[groupOf(i)]);
 const valuesOf = (i) => arrays(state.n).values[i];
-const largestOf = (i) => valuesOf(i).reduce((most, v) => (Math.abs(v) > most ? Math.abs(v) : most), i ? 1e-30 : 1);
+const largestOf = (i, n = state.n) =>
+  arrays(n).values[i].reduce((most, v) => (Math.abs(v) > most ? Math.abs(v) : most), i ? 1e-30 : 1);
 
 // The numbers of a channel of a step; the three colours of an input that has three channels.
 function channel(i, c, n = state.n) {
@@ -34,8 +35,14 @@ function channel(i, c, n = state.n) {
   return red.map((_, k) => [red[k], green[k], blue[k]]);
 }
 const scale = (i) => (i ? "above" : "ink");
-const paint = (canvas, i, c, options = {}) =>
-  drawMap(canvas, sizes[i][1], sizes[i][2], channel(i, c), largestOf(i), { above: scale(i), ...options });
+const silent = (i, c) => i > 0 && channel(i, c).every((v) => v === 0); // a map that a ReLU left nothing of
+function paint(canvas, i, c, { cell } = {}) {
+  const [, H, W] = sizes[i], empty = silent(i, c);
+  cell ??= empty ? Math.ceil(96 / Math.max(H, W)) : 1; // room for the nought
+  const context = drawMap(canvas, H, W, channel(i, c), largestOf(i), { above: scale(i), cell });
+  if (empty) drawNought(context);
+  return context;
+}
 
 const shapeText = (shape) => `(${shape.join(",")})`;
 const decorative = () => element("canvas", { "aria-hidden": "true" });
@@ -118,6 +125,7 @@ function mapFigure(i, g) {
   const draw = () => {
     const c = channelOf(i), cell = cellOf(H, W), context = paint(canvas, i, c, { cell });
     which.textContent = (i === 0 && feedsFilters(0)) || steps[i].shape[1] === 1 ? `${H}×${W}` : say("of", { c, H, W });
+    if (silent(i, c)) which.textContent += `, ${say("silent")}`;
     const pooled = arrays(state.n).winners[i + 1];
     if (pooled) {
       const places = pooled.length / sizes[i + 1][0];
@@ -224,7 +232,7 @@ function cardsOf(g, indices) {
   const cards = element("div", { class: "cards", role: "radiogroup", "aria-label": say("allchannels", { count: total }) });
   const draws = [...Array(count).keys()].map((c) => {
     const pictures = indices.map(decorative), filter = decorative();
-    const card = element("button", { type: "button", role: "radio", "aria-label": say("channel", { c }) }, ...(filters ? [filter] : []), ...pictures);
+    const card = element("button", { type: "button", role: "radio" }, ...(filters ? [filter] : []), ...pictures);
     card.addEventListener("click", () => turnTo(g, c));
     card.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
@@ -242,6 +250,8 @@ function cardsOf(g, indices) {
     return () => {
       filter.draw?.();
       indices.forEach((i, k) => paint(pictures[k], i, c));
+      const empty = indices.filter((i) => silent(i, c)).map((i) => steps[i].name).join(", ");
+      card.setAttribute("aria-label", say("channel", { c }) + (empty && `, ${empty}: ${say("silent")}`));
     };
   });
   const rows = [...(filters ? [`${steps[first].parameters[0]}`] : []), ...indices.map((i) => steps[i].name)].join(", ");

@@ -67,7 +67,7 @@ const thumbnails = trace.samples.map((_, n) => {
   const radio = element("input", { type: "radio", name: "image", value: String(n), "aria-label": label, ...(n ? {} : { checked: "" }) });
   radio.addEventListener("change", () => showImage(n));
   byId("images").append(element("label", {}, radio, element("span", {}, steps[0].channels ? canvas : String(n))));
-  return () => steps[0].channels && drawMap(canvas, sizes[0][1], sizes[0][2], channel(0, 0, n), 1, { above: "ink" });
+  return () => steps[0].channels && drawMap(canvas, sizes[0][1], sizes[0][2], channel(0, 0, n), largestOf(0, n), { above: "ink" });
 });
 
 function showImage(n) {
