@@ -96,12 +96,12 @@ def mark(browser, i):
     return browser.execute_script(f"return marks[{i}]")
 
 
-def framed(browser, i, y, x):
+def framed(browser, i, y, x, canvas=None):
     """Whether the upper left corner of a pixel of a map has the colour of frames."""
     return browser.execute_script(
-        "const [i, y, x] = arguments, cell = cellOf(sizes[i][1], sizes[i][2]);"
+        "const [i, y, x, id] = arguments, cell = cellOf(sizes[i][1], sizes[i][2]);"
         "const copy = new OffscreenCanvas(1, 1).getContext('2d');"
-        "copy.drawImage(document.getElementById(`map${i}`), -x * cell, -y * cell - 1);"
+        "copy.drawImage(document.getElementById(id), -x * cell, -y * cell - 1);"
         "const [r, g, b] = copy.getImageData(0, 0, 1, 1).data;"
-        "return `${[r, g, b]}` === `${colours.mark}`", i, y, x
+        "return `${[r, g, b]}` === `${colours.mark}`", i, y, x, canvas or f"map{i}"
     )  # fmt: skip

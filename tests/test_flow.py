@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 from browser import Page, asks_nobody, contrast, luminance, scrolls_sideways, texts
-from flows import FEW, IMAGES, RNG, SMALL, hover, mark, reading, simple
+from flows import FEW, IMAGES, RNG, SMALL, framed, hover, mark, reading, simple
 from trainings import deep
 
 from pyconv.explain.flow import write_flow
@@ -201,6 +201,12 @@ def test_deep_networks_and_one_s_own_are_shown_too(shown):
     assert not scrolls_sideways(browser)
     assert len(texts(browser, "#flow li")) == len(made.layers) + 2
     assert texts(browser, "#maps h2")[1] == "Conv2 → Relu2 → Pool1"
+    stage = browser.find_elements("css selector", ".stage")[1]
+    captions = [one.text for one in stage.find_elements("css selector", "figcaption strong")]
+    assert captions == ["Relu1", "Conv2", "Relu2", "Pool1"]  # with what the first is made of
+    browser.execute_script("Object.assign(state, { at: 3, y: 2, x: 4 }); drawMaps()")
+    assert mark(browser, 2)["rows"] == [1, 2, 3]
+    assert framed(browser, 2, 1, 4, "from3")
     browser = shown(network(own(), RNG.random((1, 3, 12, 14), np.float32)))
     hover(browser, 1, 0, 0)  # its window hangs over the edge
     assert "are 27 products" in reading(browser)

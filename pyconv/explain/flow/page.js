@@ -106,8 +106,8 @@ function pointer(canvas, H, W, label, current, choose, turn = () => {}) {
   });
 }
 
-function mapFigure(i, g) {
-  const canvas = element("canvas", { id: `map${i}` }), [, H, W] = sizes[i];
+function mapFigure(i, g, id = `map${i}`) {
+  const canvas = element("canvas", { id }), [, H, W] = sizes[i];
   const here = () => {
     if (state.at === i) return [state.y, state.x];
     const mark = marks[i];
@@ -267,6 +267,8 @@ function cardsOf(g, indices) {
 function groupSection(indices, g) {
   const own = indices.filter((i) => i > 0 || !feedsFilters(0)), names = indices.map((i) => steps[i].name);
   const figures = indices.map((i) => mapFigure(i, g));
+  // What the first of them is made of stands beside it, and not a section above alone.
+  if (g > 0) figures.unshift(mapFigure(indices[0] - 1, g - 1, `from${indices[0]}`));
   const reading = element("p", { class: "reading", "aria-live": "polite" }), tables = element("div", { class: "sum", "aria-hidden": "true" });
   const heading = element("h2", { id: `group${g}` }, names.join(" → "));
   const section = element("section", { "aria-labelledby": `group${g}` }, heading);
