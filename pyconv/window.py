@@ -32,6 +32,11 @@ class Window(NamedTuple):
     pad_right: int
 
     @property
+    def pads(self) -> tuple[int, int, int, int]:
+        """Rows and columns of padding: top, bottom, left, right."""
+        return self.pad_top, self.pad_bottom, self.pad_left, self.pad_right
+
+    @property
     def reach(self) -> tuple[int, int]:
         """Height and width from the first to the last tap, both included."""
         return (

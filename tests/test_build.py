@@ -273,15 +273,15 @@ def assert_refused(name, index, value):
         getattr(_core, name)(*arguments)
 
 
-@pytest.mark.parametrize("kind", UNREADABLE)
 @pytest.mark.parametrize(("name", "index"), ARRAYS)
-def test_compiled_functions_copy_nothing_and_refuse_what_they_cannot_read(name, index, kind):
+def test_compiled_functions_copy_nothing_and_refuse_what_they_cannot_read(name, index):
     value = ACCEPTED[name][index]
-    if value.itemsize == 1 and kind in ("byte-swapped", "misaligned"):
-        pytest.skip("single bytes have no order, and any address suits them")
-    if name == "relu" and kind == "one axis more":
-        pytest.skip("it takes any shape")
-    assert_refused(name, index, UNREADABLE[kind](value))
+    for kind, change in UNREADABLE.items():
+        if value.itemsize == 1 and kind in ("byte-swapped", "misaligned"):
+            continue  # single bytes have no order, and any address suits them
+        if name == "relu" and kind == "one axis more":
+            continue  # it takes any shape
+        assert_refused(name, index, change(value))
 
 
 # x of a forward pass may have any shape; everything else must fit together.

@@ -1,10 +1,10 @@
 """Downloads, from servers on this machine: what they leave behind and what they say."""
 
-import _thread
 import gzip
 import hashlib
 import io
 import re
+import signal
 import socket
 import sys
 import threading
@@ -181,7 +181,7 @@ def test_an_interrupt_leaves_only_whole_files(server, tmp_path):
         while not (parts := names(tmp_path)[:1]) or not parts[0].endswith(".part"):
             time.sleep(0.01)
         seen.extend(names(tmp_path))
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         handler.wfile.write(bytes(100_000))
 
     pages = [four()[0], interrupted, *four()[2:]]

@@ -108,14 +108,14 @@ def test_any_network_has_a_trace():
     trace = pyconv.explain.network(made, RNG.random((2, 3, 10, 9), np.float32))
     assert {step.name: step.rule for step in trace} == {
         "Input": "2 images of 3 channels with 10×9 pixels: (N,C,H,W)",
-        "Conv1": "OH = (H + P − ((FH − 1)·2 + 1)) / S + 1 = (10 + 3 − 5) / 2 + 1 = 5\n"
-        "OW = (W + 2·P − ((FW − 1)·2 + 1)) / S + 1 = (9 + 0 − 5) / 1 + 1 = 5\n"
+        "Conv1": "OH = ⌊(H + P − ((FH − 1)·2 + 1)) / S⌋ + 1 = (10 + 3 − 5) / 2 + 1 = 5\n"
+        "OW = ⌊(W + 2·P − ((FW − 1)·2 + 1)) / S⌋ + 1 = (9 + 0 − 5) / 1 + 1 = 5\n"
         "each filter adds up over all its channels, C = 3, so C is gone; FN = 4 stands in its "
         "place, as the channels from here on",
         "BatchNorm1": "the shape stays",
         "Sigmoid1": "1 / (1 + exp(−x)) of each number, so the shape stays",
-        "Pool1": "OH = (H + 2·P − PH) / S + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
-        "OW = (W + 2·P − PW) / S + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
+        "Pool1": "OH = ⌈(H + 2·P − PH) / S⌉ + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
+        "OW = ⌈(W + 2·P − PW) / S⌉ + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
         "every channel by itself, so C = 4 stays\n"
         "outside of the image everything counts as −∞, so padding never wins",
         "Dropout1": "nothing is dropped in prediction: each number times 0.75, so the shape stays",

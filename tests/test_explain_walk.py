@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from pyconv import cli, datasets, explain
+from pyconv.explain.inputs import small_numbers
 from pyconv.explain.picture import save_picture
 
 # The lecture's tables, as they stand there.
@@ -108,7 +109,7 @@ class Walk:
 
 TITLE = r"\w+\[[^\]]+\]"  # D[0,1,:,:]
 
-COL, COL_W = "col = im2col(x, 2, 2, stride=1, pad=0)", "col_W = W.reshape(FN, -1).T"
+COL, COL_W = "col = im2col(x, 2, 2, stride=1, pad=0)", "col_W = self.W.reshape(FN, -1).T"
 DOT, RESHAPED, Y = (
     "out = np.dot(col, col_W)", "out = out.reshape(N, out_h, out_w, -1)",
     "out = out.transpose(0, 3, 1, 2)",
@@ -118,13 +119,17 @@ DOT, RESHAPED, Y = (
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_convolution_of_the_lecture(batch):
     walk = Walk(run("conv", *([] if batch == 1 else ["--batch", batch])))
+    x = small_numbers((batch, 3, 3, 3), 0, 10, seed=0)
     images = walk.boxes("N, C, H, W = x.shape")
+    for (n, c), title in zip(np.ndindex(batch, 3), images, strict=True):
+        assert [*map(int, chain(*images[title][1::2]))] == [*x[n, c].flat]
+        images[title] = images[title][::2]
     assert images == {f"D[{n},{c},:,:]": cells(IMAGE) for n in range(batch) for c in range(3)}
-    filters = walk.boxes("FN, C, FH, FW = W.shape")
+    filters = walk.boxes("FN, C, FH, FW = self.W.shape")
     for f, letter in enumerate("FG"):
         for c in range(3):
             box = [[f"{letter}0", f"{letter}1"], [f"{letter}2", f"{letter}3"]]
-            assert filters[f"F[{f},{c},:,:]"] == box
+            assert filters[f"F[{f},{c},:,:]"][::2] == box
     assert walk.matrix(COL) == cells(COLUMNS) * batch
     assert walk.matrix(COL_W) == cells(FILTERS)
     shapes = [shape for shape, _ in walk.steps.values()]
@@ -166,10 +171,10 @@ def test_the_pooling_of_the_lecture(batch):
 def test_the_size_formula_and_a_sum_stand_there_in_numbers():
     walk = Walk(run("conv", "--input", "1,1,5,4", "--filter", "1,1,2,3", "--stride", "2,1"))
     says = walk.says("col = im2col(x, 2, 3, stride=(2,1), pad=0)")
-    assert "OH = (H + 2·P − FH) / S + 1 = ⌊(5 + 0 − 2) / 2⌋ + 1 = 2" in says
-    assert "OW = (W + 2·P − FW) / S + 1 = (4 + 0 − 3) / 1 + 1 = 2" in says
+    assert "OH = ⌊(H + 2·P − FH) / S⌋ + 1 = ⌊(5 + 0 − 2) / 2⌋ + 1 = 2" in says
+    assert "OW = ⌊(W + 2·P − FW) / S⌋ + 1 = (4 + 0 − 3) / 1 + 1 = 2" in says
     says = walk.says(DOT)
-    labels, numbers, value = re.search(r"Y0 of filter F = (D.+) = (.+) = (-?\d+)", says).groups()
+    labels, numbers, value = re.search(r"row 0,0, filter F: (D.+) = (.+) = (-?\d+)", says).groups()
     assert labels.startswith("D0·F0 + D1·F1 + D2·F2 + … + ")
     assert value == walk.matrix(DOT)[0][0]
 
@@ -184,12 +189,13 @@ def test_padding_is_shown_around_the_image_and_in_the_matrix():
     walk = Walk(run("conv", "--pad", "1,0,2,0", "--dilation", "2", "--input", "1,1,3,3"))
     (image,) = walk.boxes("N, C, H, W = x.shape").values()
     pixels = [["pad", "pad", *row] for row in cells(IMAGE)]
-    assert image == [["pad"] * 5, *pixels]
+    assert image[0] == ["pad"] * 5
+    assert image[1::2] == pixels
     assert "pad around an image" in walk.says("N, C, H, W = x.shape")
     (code,) = (code for code in walk.steps if code.startswith("col ="))
     assert code == "col = im2col(x, 2, 2, stride=1, pad=((1,0),(2,0)), dilation=2)"
     assert walk.matrix(code)[0] == ["pad", "pad", "pad", "D3"]
-    assert "OH = (H + P − ((FH − 1)·2 + 1)) / S + 1 = (3 + 1 − 3) / 1 + 1 = 2" in walk.says(code)
+    assert "OH = ⌊(H + P − ((FH − 1)·2 + 1)) / S⌋ + 1 = (3 + 1 − 3) / 1 + 1 = 2" in walk.says(code)
 
 
 def test_the_gradients_of_a_convolution_overlap_in_col2im():
@@ -200,7 +206,7 @@ def test_the_gradients_of_a_convolution_overlap_in_col2im():
     assert "from 1 to 4. So col2im(im2col(x)) is not x" in walk.says(overlaps)
     assert walk.matrix("dcol = np.dot(dout, col_W.T)")[0] == ["dD0", "dD1", "dD3", "dD4"]
     dx = "dx = col2im(dcol, x.shape, ...)"
-    assert "dD4 = its cells in the rows 0, 1, 2, 3 of dcol = " in walk.says(dx)
+    assert "dD4 = its cells in rows 0, 1, 2, 3 of dcol = " in walk.says(dx)
     (box,) = walk.boxes(dx).values()
     terms, value = re.search(r"of dcol = (.+) = (\S+)", walk.says(dx)).groups()
     assert sum(int(term.strip("()")) for term in terms.split(" + ")) == int(value)
@@ -312,6 +318,23 @@ PAD = "--pad takes a whole number, height,width, top,bottom,left,right, same or 
 )  # fmt: skip
 def test_what_does_not_fit_is_one_sentence(arguments, sentence):
     assert run(*arguments.split(), code=1) == [f"pyconv: error: {sentence}"]
+
+
+@pytest.mark.parametrize("width", [1, 30, 40])
+def test_no_terminal_is_too_narrow(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for layer in ("conv", "pool"):
+        lines = run(layer, "--backward", "--data", "digits", "--input", "1,1,14,14")
+        assert max(map(cell_len, lines)) <= max(width, 30)
+
+
+def test_a_sum_of_rounded_numbers_is_called_so():
+    says = Walk(run("conv", "--data", "digits", "--input", "1,1,7,7")).says(DOT)
+    row, terms, sign, value = re.search(
+        r"row (\S+), filter F: .* = (.+) (=|≈) (\S+)", says
+    ).groups()
+    assert row == "3,3", "the middle of an image shows more than its rim"
+    assert (sign, "." in terms, "." in value) == ("≈", True, True)
 
 
 @pytest.mark.parametrize("layer", ["conv", "pool"])

@@ -39,6 +39,10 @@ def results(function, arguments):
 def assert_twins_agree(name, arguments, shapes, dtype, terms):
     """Native equals reference; `terms` bounds how many products one result sums up."""
     native, twin = (results(function, arguments) for function in native_and_twin(name))
+    assert_agree(name, native, twin, shapes, dtype, terms)
+
+
+def assert_agree(name, native, twin, shapes, dtype, terms):
     rounding = 1e-12 if dtype == "float64" else 1e-6 * max(1, terms) ** 0.5
     for ours, theirs, shape in zip(native, twin, shapes, strict=True):
         if shape is None:
@@ -87,11 +91,18 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.fixture
+def threads_as_before():
+    before = pyconv.get_num_threads()
+    yield
+    pyconv.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads_as_before")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", _core.KERNELS)
 @pytest.mark.parametrize("shape", LARGE)
-def test_large_arrays_on_threads(shape, name, dtype, threads):
+def test_large_arrays_on_threads(shape, name, dtype):
     defaults = {"groups": 1, "stride": (1, 1), "dilation": (1, 1)}
     sizes = {**defaults, **LARGE[shape]}
     g = Geometry(
@@ -99,20 +110,15 @@ def test_large_arrays_on_threads(shape, name, dtype, threads):
         ceil_mode=True, count_include_pad=False, **sizes,
     )  # fmt: skip
     arguments, shapes = case(name, g)
-    before = pyconv.get_num_threads()
-    pyconv.set_num_threads(threads)
-    try:
-        terms = g.N * g.H * g.W * 15
-        assert_twins_agree(name, arguments, shapes, dtype, terms)
-        for once, again in zip(
-            results(native_and_twin(name)[0], arguments),
-            results(native_and_twin(name)[0], arguments),
-            strict=True,
-        ):
+    native, twin = native_and_twin(name)
+    expected = results(twin, arguments)
+    for threads in (1, 2, 3):
+        pyconv.set_num_threads(threads)
+        found = results(native, arguments)
+        assert_agree(name, found, expected, shapes, dtype, terms=g.N * g.H * g.W * 15)
+        for once, again in zip(found, results(native, arguments), strict=True):
             if once is not None:
                 assert once.tobytes() == again.tobytes(), "the same bits on every run"
-    finally:
-        pyconv.set_num_threads(before)
 
 
 # Filters of 3x3 with channels enough for Winograd's products: whole tiles of 2x2 outputs and cut
@@ -126,24 +132,24 @@ NEIGHBOURS = {
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.usefixtures("threads_as_before")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pad", PADS)
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_block", "conv2d_backward_data"])
 @pytest.mark.parametrize("shape", NEIGHBOURS)
-def test_filters_of_three_by_three(shape, name, pad, dtype, threads):
+def test_filters_of_three_by_three(shape, name, pad, dtype):
     sizes = {"groups": 1, **NEIGHBOURS[shape]}
     g = Geometry(
         filter=(3, 3), stride=(1, 1), dilation=(1, 1), pad=pad, pool=(1, 1), dtype=dtype, seed=1,
         ceil_mode=False, count_include_pad=False, **sizes,
     )  # fmt: skip
     arguments, shapes = getattr(kernel_cases, name)(g)
-    before = pyconv.get_num_threads()
-    pyconv.set_num_threads(threads)
-    try:
-        assert_twins_agree(name, arguments, shapes, dtype, 9 * max(g.C, g.FN))
-    finally:
-        pyconv.set_num_threads(before)
+    native, twin = native_and_twin(name)
+    expected = results(twin, arguments)
+    for threads in (1, 3):
+        pyconv.set_num_threads(threads)
+        found = results(native, arguments)
+        assert_agree(name, found, expected, shapes, dtype, 9 * max(g.C, g.FN))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

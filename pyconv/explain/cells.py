@@ -107,14 +107,19 @@ def grids(step: Step, width: int, values: bool) -> list[list[Grid | None]]:
     return [[at and _grid(step, at, width, values) for at in line] for line in lines]
 
 
-def chosen(count: int, whole: int, few: int | None = None) -> Chosen:
+def chosen(count: int, whole: int, few: int | None = None, middle: int | None = None) -> Chosen:
     """All numbers below `count`, or where these are more than `whole`, `few`, the last among them.
 
-    None stands for those left out.
+    None stands for those left out. With `middle`, half of the few lie around it: the windows in
+    the middle of an image show more than those at its rim.
     """
     if count <= whole:
         return list(range(count))
-    return [*range(max((few or whole) - 2, 1)), None, count - 1]
+    first = max((few or whole) - 2, 1)
+    if middle is None:
+        return [*range(first), None, count - 1]
+    begin = min(max(middle - first // 4, first // 2), count - 1 - first // 2)
+    return [*range(first // 2), None, *range(begin, begin + first // 2), None, count - 1]
 
 
 def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
@@ -122,7 +127,7 @@ def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
     height, breadth = step.shape[-2:] if step.array.ndim > 1 else (1, *step.shape)
     top, bottom, left, right = step.padding
     limits = (WHOLE_SIDE, FEW_ON_A_SIDE) if at else (WHOLE_ROWS, FEW_ROWS)
-    rows = chosen(top + height + bottom, *limits)
+    rows = chosen(top + height + bottom, *limits, step.heads[0] and step.heads[0].middle)
     row_heads = _heads(step.heads[0], rows)
     room = width - max((len(head or "") for head in row_heads), default=0)
     most = WHOLE_SIDE if at else room // 3
@@ -170,7 +175,7 @@ def _row(
 
     def cell(i: int) -> Cell:
         name, number = str(names[i]), short(numbers[i])
-        lines = [number] if step.computed else [name, number] if values else [name]
+        lines = [number] if step.computed else [name, number] if values and inside[i] else [name]
         return Cell(places[i], lines, int(groups[i]), name == PAD, bool(won[i]))
 
     cells = iter(map(cell, range(len(x))))

@@ -9,6 +9,7 @@ from ..checks import Array
 from ..tables import shape_text
 from ..window import Padding, PerAxis
 from . import labels, rules
+from .cells import WHOLE_ROWS
 from .trace import Step, WindowTrace
 from .windows import Windows
 from .words import Words
@@ -109,13 +110,15 @@ def convolution(
         Step(
             "x", "N, C, H, W = x.shape",
             rules.images(word, x, window),
-            x, labels.maps("D", x.shape[3]), labels.along(1), "D", padding=window[6:],
+            x, labels.maps("D", x.shape[3]), labels.along(1), "D", padding=window.pads,
+            numbered=True,
         ),
         Step(
-            "W", "FN, C, FH, FW = W.shape",
+            "W", "FN, C, FH, FW = self.W.shape",
             word("W", filters=word.count("filter", FN), channels=word.count("channel", C), FH=FH,
-                 FW=FW),
-            W, labels.taps(FW), labels.filters(0), "F",
+                 FW=FW)
+            + word("letters", last=FH * FW - 1) * (FN > 1 and FH * FW > 1),
+            W, labels.taps(FW), labels.filters(0), "F", numbered=True,
         ),
         Step(
             "col", rules.im2col_code(window),
@@ -124,15 +127,15 @@ def convolution(
             col, labels.copies(windows), by_channel, heads=(row_heads, tap_heads),
         ),
         Step(
-            "col_W", "col_W = W.reshape(FN, -1).T", word("col_W", FN=FN, columns=columns),
+            "col_W", "col_W = self.W.reshape(FN, -1).T", word("col_W", FN=FN, columns=columns),
             col_W, labels.unrolled_taps(FH * FW), by_filter, heads=(tap_heads, labels.FILTERS),
         ),
         Step(
-            "product", "out = np.dot(col, col_W)" + " + b" * (b is not None),
+            "product", "out = np.dot(col, col_W)" + " + self.b" * (b is not None),
             word("product", **rules.matrices(col, col_W, product), bias=bias),
             product, labels.rows_of_maps("Y", OH * OW), by_filter,
             heads=(row_heads, labels.FILTERS), computed=True,
-            example=_example(word, windows, col, col_W, b, product),
+            example=_example(word, windows, row_heads, col, col_W, b, product),
         ),
         Step(
             "reshaped", "out = out.reshape(N, out_h, out_w, -1)",
@@ -153,13 +156,19 @@ def convolution(
 
 
 def _example(
-    word: Words, windows: Windows, col: Array, col_W: Array, b: Array | None, product: Array
+    word: Words,
+    windows: Windows,
+    row_heads: labels.Heads,
+    col: Array,
+    col_W: Array,
+    b: Array | None,
+    product: Array,
 ) -> str:
-    """One number of the product, worked out: with padding of the middle window, else the first."""
+    """One number of the product, worked out: of the first window, or where that may show little."""
     if not len(product):
         return ""
-    _, OH, OW = windows.positions
-    row = OH // 2 * OW + OW // 2 if any(windows.window[6:]) else 0
+    # in the middle there is neither padding nor the rim of an image
+    row = row_heads.middle if any(windows.window.pads) or len(product) > WHOLE_ROWS else 0
     taps = np.arange(len(col_W))
     terms = [
         f"{pixel}·{tap}"
@@ -171,11 +180,14 @@ def _example(
     ]
     factors = zip(col[row], col_W[:, 0], strict=True)
     numbers = [f"{rules.number(pixel)}·{rules.number(tap)}" for pixel, tap in factors]
+    exact = [*col[row], *col_W[:, 0]]
     if b is not None:
-        terms.append("b")
+        terms.append("b[0]")
         numbers.append(rules.number(b[0]))
+        exact.append(b[0])
     return word(
-        "example", label=f"Y{row}", letter=labels.letter(0),
+        "example", place=row_heads.names(np.array([row]))[0], letter=labels.letter(0),
         terms=rules.sum_of(terms), numbers=rules.sum_of(numbers),
+        equals=rules.equals(*exact, product[row, 0]),
         value=rules.short(product[row, 0]),
     )  # fmt: skip

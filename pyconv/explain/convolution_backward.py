@@ -33,7 +33,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     biases = [] if trace.b is None else [
         Step(
             "db", "db = np.sum(dout, axis=0)", word("db"),
-            db, lambda f: labels.letters(f, "db"), labels.filters(0), computed=True,
+            db, lambda f: labels.entries("db", f), labels.filters(0), computed=True,
         ),
     ]  # fmt: skip
     steps = (
@@ -60,6 +60,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
             "dcol", "dcol = np.dot(dout, col_W.T)",
             word("dcol", **rules.matrices(rows, col_W.array.T, dcol)),
             dcol, labels.copies(windows, "dD"), col.groups, heads=(row_heads, tap_heads),
+            numbered=True,
         ),
         *rules.gathered(word, windows, "overlaps", overlaps, dcol, dx),
     )  # fmt: skip

@@ -20,10 +20,11 @@ Groups = Callable[..., Array]
 
 
 class Heads(NamedTuple):
-    """What stands at the rows or columns of a matrix: what they count, and the count."""
+    """What stands at rows or columns of a matrix: what they count, the count, its middle."""
 
     title: str
     names: Callable[[Array], Strings]
+    middle: int = 0
 
 
 PAD = "pad"
@@ -94,7 +95,10 @@ def places(title: str, sizes: tuple[int, ...]) -> Heads:
         columns = np.unravel_index(index, sizes)[skipped:]
         return np.array([",".join(map(str, place)) for place in zip(*columns, strict=True)])
 
-    return Heads(title[2 * skipped :], names)
+    middle = 0
+    for size in sizes:
+        middle = middle * size + size // 2
+    return Heads(title[2 * skipped :], names, middle)
 
 
 FILTERS = Heads("f", letters)
@@ -103,6 +107,11 @@ FILTERS = Heads("f", letters)
 def numbered(prefix: str | Strings, numbers: Array) -> Strings:
     """D0, D1, ... for 0, 1, ..."""
     return np.char.add(prefix, np.asarray(numbers).astype(np.str_))
+
+
+def entries(name: str, index: Array) -> Strings:
+    """b[0], b[1], ... for 0, 1, ..."""
+    return np.char.add(numbered(f"{name}[", index), "]")
 
 
 def _spread(labels: Strings, *others: Array) -> Strings:

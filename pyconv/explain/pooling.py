@@ -136,11 +136,12 @@ def pooling(
     steps = (
         Step(
             "x", "N, C, H, W = x.shape", rules.images(word, x, window),
-            x, labels.maps("D", x.shape[3]), labels.along(1), "D", padding=window[6:],
+            x, labels.maps("D", x.shape[3]), labels.along(1), "D", padding=window.pads,
+            numbered=True,
         ),
         Step(
             "col", rules.im2col_code(window),
-            word("col", rows=rows, columns=columns, **sizes)
+            word("pool col", rows=rows, columns=columns, **sizes)
             + f"\n{rules.output_size(windows, 'P')}",
             col, copies, lambda row, k: k // taps, heads=(row_heads, tap_heads),
         ),

@@ -43,8 +43,8 @@ def output_size(windows: Windows, filters: str) -> str:
     w, (OH, OW) = windows.window, windows.output_size
     _, _, H, W = windows.input_shape
     lines = [
-        f"O{axis} = ({axis} + {'2·P' if before == after else 'P'} − {reach_name}) / S + 1 = "
-        + _division(size + before + after, f"{size} + {before + after} − {reach}", reach, step, out)
+        _size(axis, "2·P" if before == after else "P", size, before + after, reach_name, reach,
+              step, out)
         for axis, size, before, after, reach, reach_name, step, out in (
             ("H", H, w.pad_top, w.pad_bottom, w.reach[0],
              _reach(filters + "H", w.dilation_h), w.stride_h, OH),
@@ -55,11 +55,18 @@ def output_size(windows: Windows, filters: str) -> str:
     return "\n".join(lines)
 
 
-def _division(padded: int, terms: str, reach: int, step: int, out: int) -> str:
-    rounded = f"({terms}) / {step}"
-    if (padded - reach) % step:
-        rounded = f"⌊{rounded}⌋" if out == (padded - reach) // step + 1 else f"⌈{rounded}⌉"
-    return f"{rounded} + 1 = {out}"
+def _size(
+    axis: str, pads: str, size: int, padded: int, reach_name: str, reach: int, step: int, out: int
+) -> str:
+    """The rule of an axis in symbols, which rounds, and in numbers, which may come out even."""
+    rest = (size + padded - reach) % step
+    left, right = "⌊⌋" if out == (size + padded - reach) // step + 1 else "⌈⌉"
+    numbers = f"({size} + {padded} − {reach}) / {step}"
+    if rest:
+        numbers = f"{left}{numbers}{right}"
+    return (
+        f"O{axis} = {left}({axis} + {pads} − {reach_name}) / S{right} + 1 = {numbers} + 1 = {out}"
+    )
 
 
 def _reach(size: str, dilation: int) -> str:
@@ -74,7 +81,7 @@ def images(word: Words, x: Array, window: Window) -> str:
     """What the images are, and how padding is shown where there is some."""
     N, C, H, W = x.shape
     rule = word("x", images=word.count("image", N), channels=word.count("channel", C), H=H, W=W)
-    return f"{rule}\n{word('pad', pad=labels.PAD)}" if any(window[6:]) else rule
+    return f"{rule}\n{word('pad', pad=labels.PAD)}" if any(window.pads) else rule
 
 
 def gathered(
@@ -95,8 +102,10 @@ def gathered(
         pixel = np.unravel_index(counts.argmax(), counts.shape)
         rows, columns = windows.uses(*map(int, pixel))
         example = word(
-            "dx example", label=f"dD{pixel[2] * dx.shape[3] + pixel[3]}", rows=listed(rows),
+            "dx example", label=f"dD{pixel[2] * dx.shape[3] + pixel[3]}",
+            rows=word("one rows" if len(rows) == 1 else "several rows", rows=listed(rows)),
             terms=sum_of([number(term) for term in dcol[rows, columns]]), value=number(dx[pixel]),
+            equals=equals(*dcol[rows, columns], dx[pixel]),
         )  # fmt: skip
     counted = word(
         name, least=int(min(counts.flat, default=0)), most=int(max(counts.flat, default=0)),
@@ -125,6 +134,11 @@ def matrices(left: Array, right: Array, out: Array) -> dict[str, str]:
 def short(value: float) -> str:
     """A number in a few characters."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def equals(*numbers: float) -> str:
+    """The sign between a sum of numbers as `short` writes them and what it gives."""
+    return "=" if all(float(short(one)) == one for one in numbers) else "≈"
 
 
 def number(value: float) -> str:

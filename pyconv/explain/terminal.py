@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # For the channels in turn. Headings tell what colours tell, to those who do not see them.
 COLOURS = ("bright_blue", "dark_orange", "green3", "orchid", "cyan3", "gold3")
 INDENT = 3
+FEW = 100  # numbers
+NARROWEST = 30  # characters: no table fits in less
 
 
 def print_trace(trace: "Trace", console: Console, values: bool = False) -> None:
@@ -29,10 +31,12 @@ def print_trace(trace: "Trace", console: Console, values: bool = False) -> None:
     ----------
     trace : Trace
     console : Console
-        Tables are abridged to its width.
+        Tables are abridged to its width, which is made `NARROWEST` at least.
     values : bool
-        Whether every cell has its number below its label.
+        Whether every cell has its number below its label, and not those of small `numbered` steps
+        alone.
     """
+    console.width = max(console.width, NARROWEST)
     console.print(Text(trace.title, "bold"))
     for number, step in enumerate(trace, 1):
         console.print()
@@ -48,9 +52,13 @@ def _print_step(number: int, step: "Step", console: Console, values: bool) -> No
     code = Text.assemble((f"{number:<{INDENT}}", "dim"), (step.code, "bold"))
     shape = Text(shape_text(step.shape), "bold reverse")
     gap = console.width - code.cell_len - shape.cell_len
-    console.print(Text.assemble(code, " " * max(gap, 2), shape), soft_wrap=True)
+    if gap < 2:  # the shape goes below, to the right
+        console.print(code)
+        code, gap = Text(), max(console.width - shape.cell_len, 0)
+    console.print(Text.assemble(code, " " * gap, shape))
     for line in (*step.rule.splitlines(), *step.example.splitlines()):
         console.print(_indented(Text(line, "dim")))
+    values = values or (step.numbered and step.array.size <= FEW)
     if step.shown and step.array.size:
         for tables in grids(step, console.width - INDENT, values):
             shown = [

@@ -39,6 +39,9 @@ class Step:
         In the shape of the array: the cells that won.
     computed : bool
         Whether its cells are new numbers, and not numbers of an array before in other places.
+    numbered : bool
+        Whether its numbers are printed below its labels where they are few, and others are worked
+        out of them.
     shown : bool
         Whether its cells are printed, and not its shape and rule alone.
     example : str
@@ -56,6 +59,7 @@ class Step:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     marked: Array | None = None
     computed: bool = False
+    numbered: bool = False
     shown: bool = True
     example: str = ""
 
