@@ -44,19 +44,22 @@ def test_hovering_a_pixel_of_a_feature_map_shows_its_window_its_filter_and_the_s
 
 def test_a_tap_on_a_pooled_pixel_shows_its_window_and_who_won(shown):
     browser = shown(SMALL)
-    choose_channel(browser, 6)
-    for y, x in RNG.integers(0, 6, (4, 2)).tolist():
+    # A ReLU leaves all of channel 7, and nothing of channel 6, where all are equal.
+    for c, (y, x) in zip((7, 7, 7, 6), RNG.integers(0, 6, (4, 2)).tolist(), strict=True):
+        choose_channel(browser, c)
         tap(browser, *canvas_place(browser, 3, y, x))
-        down, right = divmod(int(SMALL["Pool1"].argmax[0, 6, y, x]), 2)
+        down, right = divmod(int(SMALL["Pool1"].argmax[0, c, y, x]), 2)
         window = mark(browser, 2)
         assert [window["rows"], window["columns"]] == [[2 * y, 2 * y + 1], [2 * x, 2 * x + 1]]
         assert window["winner"] == [2 * y + down, 2 * x + right]
-        assert f"Row {2 * y + down}, column {2 * x + right} of Relu1 wins." in reading(browser)
+        wins = f"ow {2 * y + down}, column {2 * x + right} of Relu1"
+        said = f"R{wins} wins." if c == 7 else f"Of equal ones the first wins: r{wins}."
+        assert said in reading(browser)
         assert framed(browser, 2, 2 * y, 2 * x + 1)
         # From the winner alone it goes on to the digit.
         assert mark(browser, 0)["rows"] == [*range(2 * y + down, 2 * y + down + 5)]
         winner = browser.find_elements("css selector", ".sum .wins")
-        assert [cell.text for cell in winner] == [f"{SMALL['Pool1'].array[0, 6, y, x]:.2f}"]
+        assert [cell.text for cell in winner] == [f"{SMALL['Pool1'].array[0, c, y, x]:.2f}"]
 
 
 def test_a_pixel_of_the_input_tells_in_how_many_windows_it_lies(shown):

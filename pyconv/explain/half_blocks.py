@@ -66,19 +66,6 @@ def drawn(image: Array, largest: float, colour: bool) -> "Text":
     return Text("\n").join(lines)
 
 
-def blank(shape: tuple[int, ...], note: str, colour: bool) -> "Text":
-    """A picture (H, W) of zeros alone, with a note in the middle, or a 0 where that is too long."""
-    from rich.text import Text
-
-    height, width = shape
-    style = f"rgb(160,165,175) on rgb({','.join(map(str, NOTHING))})" if colour else ""
-    lines = [Text(" " * width, style) for _ in range(-(-height // 2))]
-    text = Text(note if Text(note).cell_len <= width else "0", style)
-    text.align("center", width)
-    lines[len(lines) // 2] = text
-    return Text("\n").join(lines)
-
-
 def _shade(value: float) -> str:
     shades = SHADES if value >= 0 else SHADES_BELOW
     return shades[min(round(abs(value) * len(shades)), len(shades) - 1)]

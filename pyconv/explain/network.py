@@ -252,7 +252,7 @@ def _outside(word: Words, layer: Pooling, windows: Windows) -> list[str]:
     *_, inside = windows.sources(np.array([[0], [rows - 1]]), np.arange(columns))
     if inside.all():  # the first window and the last, which reach furthest
         return []
-    padded = layer.count_include_pad and any(windows.window[6:])
+    padded = layer.count_include_pad and any(windows.window.pads)
     return [word(f"network outside {'padded' if padded else layer.mode}")]
 
 

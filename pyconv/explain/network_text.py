@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from .. import pages
 from ..checks import Array
 from ..layers import Convolution
 from ..tables import Table, plain_text, shape_text
-from .half_blocks import LARGEST, SHADES, SHADES_BELOW, blank, drawn, in_colour, small
+from .half_blocks import SHADES, SHADES_BELOW, drawn, in_colour, small
 from .network import LayerStep, NetworkTrace
 from .words import Words
 
@@ -93,18 +92,19 @@ def print_pictures(trace: NetworkTrace, console: "Console", label: int | None = 
     from rich.text import Text
 
     word = Words(trace.lang)
-    pictures = _Pictures(word, in_colour(console), console.width)
+    colour = in_colour(console)
     first = [_bars(trace, word, label)]
     image = trace.steps[0].array[0]
     if image.ndim == 3:
         # the mean of the channels: a digit has one
         largest = max(_largest(image), 1.0)
-        first.insert(0, pictures.draw(trace.steps[0].name, image.mean(axis=0), largest))
-        console.print(Text(pictures.legend, "dim"))
+        first.insert(0, _picture(word, trace.steps[0].name, image.mean(axis=0), largest, colour))
+        kinds = {"above": SHADES.strip(), "below": SHADES_BELOW.strip()}
+        console.print(Text(word("network colours" if colour else "network shades", **kinds), "dim"))
     if len(trace.steps[0].array) > 1:
         images = word.count("image", len(trace.steps[0].array))
         console.print(word("network first", images=images))
-    for heading, row in [("", first), *_maps(trace, word, pictures)]:
+    for heading, row in [("", first), *_maps(trace, word, colour)]:
         console.print()
         if heading:
             console.print(heading)
@@ -112,30 +112,14 @@ def print_pictures(trace: NetworkTrace, console: "Console", label: int | None = 
             console.print(line)
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """How pictures are drawn in a terminal: in colour or not, and how wide at most."""
+def _picture(
+    word: Words, caption: str, image: Array, largest: float, colour: bool
+) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
 
-    word: Words
-    colour: bool
-    width: int
-
-    @property
-    def legend(self) -> str:
-        """What their characters mean."""
-        kinds = {"above": SHADES.strip(), "below": SHADES_BELOW.strip()}
-        return self.word("network colours" if self.colour else "network shades", **kinds)
-
-    def draw(self, caption: str, image: Array, largest: float) -> "RenderableType":
-        from rich.console import Group
-        from rich.text import Text
-
-        shown = small(image, max(min(LARGEST, self.width), 1))
-        if image.any():
-            return Group(Text(caption, "bold"), drawn(shown, largest, self.colour))
-        return Group(
-            Text(caption, "bold"), blank(shown.shape, self.word("network silent"), self.colour)
-        )
+    shown = drawn(small(image), largest, colour) if image.any() else Text(word("network silent"))
+    return Group(Text(caption, "bold"), shown)
 
 
 def _bars(trace: NetworkTrace, word: Words, label: int | None) -> "RenderableType":
@@ -168,7 +152,7 @@ def _bars(trace: NetworkTrace, word: Words, label: int | None) -> "RenderableTyp
 
 
 def _maps(
-    trace: NetworkTrace, word: Words, pictures: _Pictures
+    trace: NetworkTrace, word: Words, colour: bool
 ) -> Iterator[tuple[str, list["RenderableType"]]]:
     """Headings and rows of feature maps, each of one channel from a convolution to the next."""
     groups: list[list[LayerStep]] = []
@@ -189,17 +173,20 @@ def _maps(
             channels.append(int(cut.argmax()))
         for channel in channels:
             heading = word("network channel", c=channel, last=len(first.array[0]) - 1)
-            yield heading, _map_row(group, channel, pictures)
+            yield heading, _map_row(word, group, channel, colour)
 
 
-def _map_row(group: list[LayerStep], channel: int, pictures: _Pictures) -> list["RenderableType"]:
+def _map_row(
+    word: Words, group: list[LayerStep], channel: int, colour: bool
+) -> list["RenderableType"]:
     row = []
     layer = group[0].layer
     if isinstance(layer, Convolution) and layer.W.shape[1] == 1:
         W = next(iter(group[0].parameters))
-        row.append(pictures.draw(W, layer.W[channel, 0], _largest(layer.W)))
+        row.append(_picture(word, W, layer.W[channel, 0], _largest(layer.W), colour))
     for step in group:
-        row.append(pictures.draw(step.name, step.array[0, channel], _largest(step.array[0])))
+        image, largest = step.array[0, channel], _largest(step.array[0])
+        row.append(_picture(word, step.name, image, largest, colour))
     return row
 
 

@@ -127,7 +127,7 @@ def _step(step: LayerStep, channels: int | None) -> dict[str, Any]:
 
 def _geometry(window: Window) -> list[list[int]]:
     """For each axis: taps, stride, dilation, and the padding before the image and after it."""
-    return [[*window[:6:2], *window[6:8]], [*window[1:6:2], *window[8:]]]
+    return [[*window[:6:2], *window.pads[:2]], [*window[1:6:2], *window.pads[2:]]]
 
 
 def _packed(array: Array, dtype: str = "<f4") -> str:

@@ -207,7 +207,8 @@ function explained() {
     const mark = winner ? part.findIndex((_, tap) => `${tapPlace(at, y, x, tap)}` === `${winner}`) : -1;
     const all = part.map((v, tap) => (v === null ? empty(tap) : number(v))).filter(Boolean);
     text.push(say(step.kind, { list: h * w <= 9 ? all.join(", ") : "…", v: number(value) }));
-    if (winner) text.push(say("wins", { from, y: winner[0], x: winner[1] }));
+    const tied = part.filter((v) => v === value).length > 1;
+    if (winner) text.push(say(tied ? "tied" : "wins", { from, y: winner[0], x: winner[1] }));
     if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark, empty }));
   }
   for (const [counts, key] of [["0", "padding"], ["−∞", "paddinglow"], ["", "paddingout"]]) {
