@@ -93,7 +93,7 @@ function chooseStrongest() {
   const k = values.reduce((best, v, place) => (v > values[best] ? place : best), 0);
   const [c, y, x] = [Math.floor(k / (H * W)), Math.floor(k / W) % H, k % W];
   const from = Math.min(1, at), { rows, columns } = connected(at, c, y, x, arrays(state.n).winners)[from];
-  const [top, left] = [rows, columns].map((places) => places.find((place) => place >= 0));
+  const [top, left] = [rows, columns].map((places) => places.find((place) => place >= 0) ?? 0); // padding alone has none
   Object.assign(state, { at: from, y: top, x: left });
   chosen[0] = at === 0 && feedsFilters(0) ? 0 : c;
 }
