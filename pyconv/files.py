@@ -30,7 +30,15 @@ def need_folder(*targets: Path | None) -> None:
         When there is no folder for one of them.
     IsADirectoryError
         When one of them is a folder.
+    ValueError
+        When two of them are the same file.
     """
+    named = [target.resolve() for target in targets if target is not None]
+    for place, path in enumerate(named):
+        if path in named[:place]:
+            raise ValueError(
+                f"two things cannot both be written to {path.name}: name another file for one"
+            )
     for target in targets:
         if target is not None and target.is_dir():
             raise IsADirectoryError(f"{str(target)!r} is a folder: name a file in it")

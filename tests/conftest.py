@@ -7,6 +7,8 @@ import pytest
 from browser import browser as browser
 from browser import opened as opened
 from figures import figure as figure
+from flows import flow_pages as flow_pages
+from flows import shown as shown
 from hypothesis import HealthCheck, settings
 
 # test_kernels.py multiplies these by ten: 2,000 random cases for every kernel with a geometry

@@ -2,22 +2,15 @@
 
 import copy
 import io
-import re
 
 import numpy as np
 import pytest
 from rich.console import Console
 from trainings import everything, run, trainer
-from typer.testing import CliRunner
 
 import pyconv
-from pyconv import recipes
-from pyconv.cli import app
-from pyconv.datasets import load_digits
 from pyconv.explain.half_blocks import drawn, small
-from pyconv.explain.network_picture import save_network_picture
 from pyconv.explain.network_text import print_pictures, print_walk
-from pyconv.explain.trained import trained
 from pyconv.layers import (
     Affine,
     BatchNormalization,
@@ -29,7 +22,6 @@ from pyconv.layers import (
     Sigmoid,
 )
 from pyconv.networks import DeepConvNet, Sequential, SimpleConvNet
-from pyconv.tables import shape_text
 
 RNG = np.random.default_rng(3)
 X = RNG.random((2, 1, 28, 28), np.float32)
@@ -124,13 +116,54 @@ def test_any_network_has_a_trace():
         "Sigmoid1": "1 / (1 + exp(−x)) of each number, so the shape stays",
         "Pool1": "OH = ⌈(H + 2·P − PH) / S⌉ + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
         "OW = ⌈(W + 2·P − PW) / S⌉ + 1 = ⌈(5 + 0 − 2) / 2⌉ + 1 = 3\n"
-        "every channel by itself, so C = 4 stays",
+        "every channel by itself, so C = 4 stays\n"
+        "outside of the image everything counts as −∞, so padding never wins",
         "Dropout1": "nothing is dropped in prediction: each number times 0.75, so the shape stays",
         "Flatten1": "flattened, so that each sample is a row: (2,4,3,3) becomes (2,36), 4·3·3 = 36",
-        "Affine1": "(2,36) times W3 (36,3) is (2,3)",
+        "Affine1": "(2,36) times W3 (36,3) is (2,3)\n"
+        "these are the 3 scores, one for each class",
         "Softmax": "exp of each score, divided by the sum of its row: 3 probabilities that add up "
         "to 1",
     }  # fmt: skip
+
+
+def test_the_windows_are_as_many_as_a_pooling_that_rounds_up_makes():
+    made = Sequential([Pooling(3, 2, stride=2, ceil_mode=True), Flatten()], (2, 8, 7))
+    step = pyconv.explain.network(made, array(1, 2, 8, 7))["Pool1"]
+    assert step.windows.output_size == step.shape[2:] == (4, 4)
+    assert step.windows.matrix_shape == (16, 12)
+    assert step.windows.where(15, 1) == "padding"
+    assert step.windows.uses(0, 1, 7, 6).rows.tolist() == [15]
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence"),
+    [
+        ((6, 2), "2 groups: each filter adds up over the C/groups = 4/2 = 2 channels of its group "
+         "(f = 0–2 ← c = 0–1, f = 3–5 ← c = 2–3); FN = 6 stands"),
+        ((4, 1), "= 4/4 = 1 channels of its group (f = 0 ← c = 0, f = 1 ← c = 1, …); FN = 4"),
+    ],
+)  # fmt: skip
+def test_filters_of_groups_add_up_over_the_channels_of_their_group(filters, sentence):
+    layer = Convolution(array(*filters, 2, 2), groups=4 // filters[1])
+    trace = pyconv.explain.network(Sequential([layer, Flatten()], (4, 3, 3)), array(1, 4, 3, 3))
+    assert sentence in trace["Conv1"].rule
+
+
+@pytest.mark.parametrize(
+    ("pooling", "sentence"),
+    [
+        (Pooling(2, 2, pad=1), "counts as −∞, so padding never wins"),
+        (Pooling(2, 2, pad=1, mode="average"), "padding does not count: the mean"),
+        (Pooling(2, 2, stride=2, mode="average", ceil_mode=True), "padding does not count"),
+        (Pooling(2, 2, pad=1, mode="average", count_include_pad=True), "counts as 0 in the mean"),
+        (Pooling(2, 2), "so C = 2 stays"),
+        (Pooling(2, 2, stride=3, pad=((0, 1), (0, 0))), "so C = 2 stays"),  # reaches no padding
+    ],
+)
+def test_a_pooling_tells_what_padding_counts_as(pooling, sentence):
+    trace = pyconv.explain.network(Sequential([pooling, Flatten()], (2, 5, 5)), array(1, 2, 5, 5))
+    assert sentence in trace["Pool1"].rule.splitlines()[-1]
 
 
 def test_the_rules_are_those_of_the_deck():
@@ -221,6 +254,49 @@ def test_a_notebook_draws_the_walk_as_a_table():
     assert "<script>" not in pyconv.explain.network(hostile, array(1, 3))._repr_html_()
 
 
+@pytest.mark.parametrize("width", [1, 5, 20])
+def test_a_terminal_too_narrow_is_no_reason_to_fail(width):
+    for colours in None, "256":
+        console = Console(file=io.StringIO(), width=width, color_system=colours)
+        print_walk(TRACE, console)
+        print_pictures(TRACE, console)
+    assert TRACE.text(values=True, width=width)
+
+
+def test_names_cannot_command_a_terminal():
+    hostile = Sequential([Affine(np.eye(3, dtype=np.float32))], (3,), "a\x1b[2Jb\n\u202ec 망")
+    trace = pyconv.explain.network(hostile, array(1, 3))
+    assert trace.title == r"a\x1b[2Jb\n\u202ec 망"
+    assert trace.text().splitlines()[0] == trace.title
+    with pytest.raises(ValueError, match=r"a\\x1b\[2Jb"):
+        pyconv.explain.network(hostile, array(1, 4))
+
+
+def test_a_channel_without_anything_is_said_to_be_nought():
+    W = np.ones((1, 1, 3, 3), np.float32)
+    layers = [Convolution(W, -99 * W[0, 0, 0, :1]), Relu(), Flatten(), Affine(array(676, 2))]
+    trace = pyconv.explain.network(Sequential(layers, (1, 28, 28)), X[:1])
+    text = trace.text(values=True)
+    assert text.count("0 everywhere") == 1
+
+
+@pytest.mark.parametrize(
+    ("colours", "legend"),
+    [(None, "░▒▓█ are above zero, ·-=≡ below"), ("256", "Blue is above zero, orange below")],
+)
+def test_the_pictures_have_a_legend(colours, legend):
+    console = Console(file=io.StringIO(), width=100, color_system=colours, force_terminal=True)
+    print_pictures(TRACE, console)
+    assert legend in console.file.getvalue()
+
+
+def test_an_image_brighter_than_one_is_not_cut_off():
+    made = Sequential([Flatten(), Affine(array(4, 2))], (1, 2, 2))
+    x = np.array([[[[10, 5], [10, 5]]]], np.float32)
+    text = pyconv.explain.network(made, x).text(values=True)
+    assert "\n█▒ " in text
+
+
 def test_the_pictures_tell_the_answer_and_whether_it_is_right():
     console = Console(file=io.StringIO(), width=80, color_system=None)
     guess = int(TRACE["Softmax"].array[0].argmax())
@@ -277,123 +353,3 @@ def test_numbers_that_are_not_finite_are_drawn_too():
     image = np.array([[np.nan, np.inf], [-np.inf, 0]])
     assert len(drawn(image, 1.0, colour=False).plain) == 2
     assert drawn(np.zeros((2, 2)), 0.0, colour=False).plain == "  "
-
-
-# The command
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    file = tmp_path_factory.mktemp("weights") / "weights.npz"
-    NETWORK.save_params(file)
-    return str(file)
-
-
-def explain(*options, code=0):
-    found = CliRunner().invoke(app, ["explain", "network", *map(str, options)])
-    assert found.exit_code == code, found.output
-    return found.stdout if code == 0 else found.stderr
-
-
-def test_the_command_shows_the_digit_of_that_index(weights):
-    _, (x, t) = load_digits()
-    out = explain(weights, "--index", 7)
-    guess = int(NETWORK.predict(x[7:8]).argmax())
-    assert f"The network says {guess}," in out
-    assert ("That is right." if guess == t[7] else f"It is {t[7]}.") in out
-    assert "Conv1    (1,30,24,24)" in out
-    assert weights in out.replace("\n", "")
-    assert max(map(len, out.splitlines()[1:])) <= 80
-
-
-def test_the_command_takes_an_image(weights, tmp_path):
-    np.save(tmp_path / "three.npy", X[0])
-    out = explain(weights, "--image", tmp_path / "three.npy", "--lang", "ko")
-    guess = int(NETWORK.predict(X[:1]).argmax())
-    assert f"신경망의 답은 {guess}," in out
-    assert "정답" not in out
-
-
-def test_the_command_writes_a_page_with_digits_to_choose_from(weights, tmp_path):
-    out = explain(weights, "--html", tmp_path / "net.html", "--index", 2, "--lang", "ko")
-    text = (tmp_path / "net.html").read_text("utf-8")
-    assert '<html lang="ko">' in text
-    assert '"shape":[4,30,24,24]' in text
-    assert f'"labels":{load_digits()[1][1][2:6].tolist()}'.replace(" ", "") in text
-    assert "net.html" in out.replace("\n", "")
-
-
-def test_the_command_draws_a_picture(weights, tmp_path):
-    explain(weights, "--picture", tmp_path / "net.svg")
-    drawn = (tmp_path / "net.svg").read_text("utf-8")
-    texts = re.findall(r"<text [^>]*>([^<]*)</text>", drawn)
-    shapes = [shape_text((1, *step.shape[1:])) for step in TRACE]
-    assert [text for text in texts if text.startswith("(")] == shapes
-    assert {"Conv1", "W1, b1", "W3, b3", "Softmax"} <= {*texts}
-    error = explain(weights, "--picture", tmp_path / "net.pdf", code=1)
-    assert "a picture is written as .png or .svg" in error
-
-
-@pytest.mark.parametrize(
-    "network",
-    [DeepConvNet(rng=0), Sequential([Affine(array(4, 300))], (4,))],
-)
-def test_networks_of_ones_own_are_drawn(network, tmp_path):
-    trace = pyconv.explain.network(network, array(2, *network.input_dim))
-    save_network_picture(trace, tmp_path / "net.png")
-    assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(
-    monkeypatch, tmp_path, away_from_home
-):
-    short = recipes.DATA_SETS["digits"]._replace(epochs=1)
-    monkeypatch.setitem(recipes.DATA_SETS, "digits", short)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights.npz").write_text("not even weights")
-    out = explain().replace("\n", " ")
-    network, accuracy = trained({})
-    assert f"trained on the digits that come with pyconv: {100 * accuracy:.1f} %" in out
-    assert f"The network says {network.predict(load_digits()[1][0][:1]).argmax()}," in out
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
-
-
-def test_the_convolution_of_the_network_trained_here_moves_as_it_is_told(monkeypatch):
-    short = recipes.DATA_SETS["digits"]._replace(epochs=1)
-    monkeypatch.setitem(recipes.DATA_SETS, "digits", short)
-    out = explain("--stride", 2, "--pad", "1,0", "--dilation", 2, "--batch", 3)
-    # (28 + 2 - 9) // 2 + 1, (28 - 9) // 2 + 1
-    assert "Conv1    (3,30,11,10)" in out
-    assert "⌊(28 + 2 − 9) / 2⌋ + 1 =" in out
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (
-            ["weights.npz", "--pad", "1", "--stride", "2"],
-            "weights.npz says how its network convolves; leave out --stride, --pad",
-        ),
-        (["--dilation", "x"], "--dilation takes a whole number or height,width, and not 'x'"),
-        (["--index", 359], "--index is 359, but digits has 359 images, counted from 0"),
-        (["--index", 358, "--batch", 2], "digits has 359 images, and 2 from 358 on are asked for"),
-        (["--data", "digits", "--image", "x.npy"], "give --image or --data, and not both"),
-        (["--data", "letters"], "--data takes digits, mnist, fashion or a folder"),
-        (["--image", "nothing.png"], "there is no image file 'nothing.png'"),
-        (["--html", "nowhere/net.html"], "there is no folder 'nowhere' to write net.html to"),
-    ],
-)
-def test_bad_options_are_answered_before_anything_is_trained(options, sentence, monkeypatch):
-    monkeypatch.setattr(
-        "pyconv.explain.network_command.trained", lambda moves: pytest.fail("trained")
-    )
-    assert sentence in explain(*options, code=1)
-
-
-def test_weights_that_fit_no_image_are_refused(tmp_path):
-    Sequential([Affine(array(4, 2))], (4,)).save_params(tmp_path / "rows.npz")
-    error = explain(tmp_path / "rows.npz", code=1)
-    assert "x has shape (1, 1, 28, 28), but Sequential takes a batch (N, 4)" in error
-    np.save(tmp_path / "x.npy", X[0])
-    error = explain(tmp_path / "rows.npz", "--image", tmp_path / "x.npy", code=1)
-    assert "does not say what images (C, H, W) its network takes" in error

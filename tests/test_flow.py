@@ -1,4 +1,4 @@
-"""The page of `pyconv explain network --html`: the file, and what a browser shows and does."""
+"""The page of `pyconv explain network --html`: the file, and what a browser shows of it."""
 
 import base64
 import json
@@ -7,36 +7,17 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from browser import Page, asks_nobody, contrast, luminance, scrolls_sideways, tap, texts
+from browser import Page, asks_nobody, contrast, luminance, scrolls_sideways, texts
+from flows import FEW, IMAGES, RNG, SMALL, framed, hover, mark, reading, simple
 from trainings import deep
 
 from pyconv.explain.flow import write_flow
 from pyconv.explain.network import network
 from pyconv.layers import Affine, BatchNormalization, Convolution, Flatten, Pooling, Relu, Sigmoid
-from pyconv.networks import Sequential, SimpleConvNet
+from pyconv.networks import Sequential
 
-RNG = np.random.default_rng(7)
 WORDS = json.loads(files("pyconv.explain.flow").joinpath("words.json").read_text("utf-8"))
-
-
-def simple(**smaller):
-    """A SimpleConvNet with weights large enough, and biases, for every layer to have its say."""
-    made = SimpleConvNet(rng=1, weight_init_std=0.1, **smaller)
-    for name in ("b1", "b2", "b3"):
-        made.params[name] = RNG.normal(0, 0.3, made.params[name].shape).astype(np.float32)
-    return made
-
-
 SIMPLE = network(simple(), RNG.random((3, 1, 28, 28), np.float32))
-# Opens faster: maps of 12×12, 6×6 and 6×6 pixels of 8 channels, 30 hidden units, 4 classes.
-FEW = {
-    "input_dim": (1, 16, 16),
-    "conv_param": {"filter_num": 8},
-    "hidden_size": 30,
-    "output_size": 4,
-}
-IMAGES = RNG.random((3, 1, 16, 16), np.float32)
-SMALL = network(simple(**FEW), IMAGES)
 
 
 def own():
@@ -131,39 +112,6 @@ def test_what_cannot_be_written_leaves_the_old_page(tmp_path, monkeypatch):
 # In a browser
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """Files of the pages that tests open, one for each that differs."""
-    folder, files_of = tmp_path_factory.mktemp("pages"), {}
-
-    def page(trace, **more):
-        key = (id(trace), str(more))
-        if key not in files_of:
-            files_of[key] = folder / f"{len(files_of)}.html"
-            write_flow(trace, files_of[key], **more)
-        return files_of[key]
-
-    return page
-
-
-last = []  # what the test before this one has opened, and may have left as it is
-
-
-@pytest.fixture
-def shown(opened, browser, pages):
-    """Open the page of a trace, or go on where the test before has left it."""
-
-    def show(trace, *, width=1100, scheme="light", **more):
-        page = pages(trace, **more)
-        wanted = [page.as_uri(), width, scheme]
-        if [browser.current_url, *last] != wanted:
-            opened(page, width=width, scheme=scheme)
-        last[:] = [width, scheme]
-        return browser
-
-    return show
-
-
 def values(browser, n, i):
     """The page's numbers of a step, bit for bit."""
     held = browser.execute_script(
@@ -171,51 +119,6 @@ def values(browser, n, i):
         "return btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ''))", n, i
     )  # fmt: skip
     return np.frombuffer(base64.b64decode(held), np.float32)
-
-
-def canvas_place(browser, i, y, x):
-    """Where on the screen the middle of a pixel of a map is, scrolled there."""
-    return browser.execute_script(
-        "const [i, y, x] = arguments, canvas = document.getElementById(`map${i}`);"
-        "canvas.scrollIntoView({block: 'center'});"
-        "const { left, top, width, height } = canvas.getBoundingClientRect();"
-        "const across = steps[i].channels ? sizes[i][2] : canvas.width / 16;"
-        "const down = steps[i].channels ? sizes[i][1] : canvas.height / 16;"
-        "return [left + (x + 0.5) * width / across, top + (y + 0.5) * height / down]", i, y, x
-    )  # fmt: skip
-
-
-def hover(browser, i, y, x):
-    place = dict(zip("xy", canvas_place(browser, i, y, x), strict=True))
-    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", **place})
-
-
-def choose_channel(browser, c, g=0):
-    browser.execute_script(
-        "const slider = document.getElementById(`channel${arguments[0]}`);"
-        "slider.value = arguments[1]; slider.dispatchEvent(new Event('input'))", g, c
-    )  # fmt: skip
-
-
-def reading(browser):
-    return browser.execute_script(
-        "return document.querySelector('.reading:not([hidden])').textContent"
-    )
-
-
-def mark(browser, i):
-    return browser.execute_script(f"return marks[{i}]")
-
-
-def framed(browser, i, y, x):
-    """Whether the upper left corner of a pixel of a map has the colour of frames."""
-    return browser.execute_script(
-        "const [i, y, x] = arguments, cell = cellOf(sizes[i][1], sizes[i][2]);"
-        "const copy = new OffscreenCanvas(1, 1).getContext('2d');"
-        "copy.drawImage(document.getElementById(`map${i}`), -x * cell, -y * cell - 1);"
-        "const [r, g, b] = copy.getImageData(0, 0, 1, 1).data;"
-        "return `${[r, g, b]}` === `${colours.mark}`", i, y, x
-    )  # fmt: skip
 
 
 def test_the_numbers_in_the_page_are_the_trace_s(shown):
@@ -241,79 +144,6 @@ def test_the_flow_has_every_layer_with_its_shape_and_parameters(shown):
     assert texts(browser, ".rules dd") == [step.rule for step in SIMPLE]
 
 
-def number_after(words, browser):
-    text = reading(browser)
-    assert words in text
-    return float(text.split(words)[1].split()[0].rstrip(".:;").replace("−", "-"))
-
-
-def test_hovering_a_pixel_of_a_feature_map_shows_its_window_its_filter_and_the_sum(shown):
-    browser = shown(SMALL)
-    choose_channel(browser, 4)
-    for y, x in RNG.integers(0, 12, (5, 2)).tolist():
-        hover(browser, 1, y, x)
-        value = SMALL["Conv1"].array[0, 4, y, x]
-        place = f"Conv1, channel 4, row {y}, column {x}: "
-        assert number_after(place, browser) == pytest.approx(value, rel=2e-3, abs=1e-3)
-        window = mark(browser, 0)
-        assert [window["rows"], window["columns"]] == [[y, y + 5], [x, x + 5]]
-        assert framed(browser, 0, y, x + 2)
-        assert mark(browser, 3)["rows"] == [y // 2, y // 2 + 1]
-        W = SMALL["Conv1"].parameters["W1"][4, 0]
-        pixels = IMAGES[0, 0, y : y + 5, x : x + 5]
-        expected = [f"{v:.2f}".replace("-", "−") for v in (*pixels.flat, *W.flat)]
-        cells = browser.execute_script(
-            "return [...document.querySelectorAll('.sum td')].map((cell) => cell.textContent)"
-        )
-        assert cells[:50] == expected
-        assert number_after("their sum is ", browser) == pytest.approx(
-            (W * pixels).sum(), rel=2e-3, abs=1e-3
-        )
-
-
-def test_a_tap_on_a_pooled_pixel_shows_its_window_and_who_won(shown):
-    browser = shown(SMALL)
-    choose_channel(browser, 6)
-    for y, x in RNG.integers(0, 6, (4, 2)).tolist():
-        tap(browser, *canvas_place(browser, 3, y, x))
-        down, right = divmod(int(SMALL["Pool1"].argmax[0, 6, y, x]), 2)
-        window = mark(browser, 2)
-        assert [window["rows"], window["columns"]] == [[2 * y, 2 * y + 2], [2 * x, 2 * x + 2]]
-        assert window["winner"] == [2 * y + down, 2 * x + right]
-        assert f"Row {2 * y + down}, column {2 * x + right} of Relu1 wins." in reading(browser)
-        assert framed(browser, 2, 2 * y, 2 * x + 1)
-        # From the winner alone it goes on to the digit.
-        assert mark(browser, 0)["rows"] == [2 * y + down, 2 * y + down + 5]
-        winner = browser.find_elements("css selector", ".sum .wins")
-        assert [cell.text for cell in winner] == [f"{SMALL['Pool1'].array[0, 6, y, x]:.2f}"]
-
-
-def test_a_pixel_of_the_input_tells_in_how_many_windows_it_lies(shown):
-    browser = shown(SMALL)
-    hover(browser, 0, 0, 3)
-    assert "It lies in 4 windows of Conv1." in reading(browser)
-    assert mark(browser, 1) == {"rows": [0, 1], "columns": [0, 4], "forward": True}
-    hover(browser, 0, 8, 8)
-    assert "It lies in 25 windows" in reading(browser)
-
-
-def test_the_keyboard_goes_from_pixel_to_pixel_and_channel_to_channel(shown):
-    from selenium.webdriver import Keys
-
-    browser = shown(SMALL)
-    choose_channel(browser, 4)
-    hover(browser, 1, 4, 7)
-    browser.find_element("id", "map1").send_keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
-    assert reading(browser).startswith("Conv1, channel 4, row 5, column 8:")
-    browser.find_element("id", "map1").send_keys(Keys.PAGE_DOWN, Keys.HOME, Keys.ARROW_LEFT)
-    assert reading(browser).startswith("Conv1, channel 5, row 5, column 0:")
-    # From there, Tab goes to the same place in the next map.
-    browser.switch_to.active_element.send_keys(Keys.TAB)
-    assert reading(browser).startswith("Relu1, channel 5, row 5, column 0:")
-    relu = SMALL["Conv1"].array[0, 5, 5, 0], SMALL["Relu1"].array[0, 5, 5, 0]
-    assert f"max({relu[0]:.3f}, 0) = {relu[1]:.3f}.".replace("-", "−") in reading(browser)
-
-
 def test_a_channel_is_chosen_in_every_row_at_once(shown):
     from selenium.webdriver import Keys
 
@@ -332,6 +162,24 @@ def test_a_channel_is_chosen_in_every_row_at_once(shown):
     assert len(cards[0].find_elements("css selector", "canvas")) == 4  # filter, Conv, ReLU, Pool
 
 
+def test_a_channel_without_anything_is_said_to_be_nought(shown):
+    W = RNG.random((2, 1, 3, 3), np.float32)
+    layers = [Convolution(W, np.array([0, -99], np.float32)), Relu(), Flatten()]
+    browser = shown(network(Sequential(layers, (1, 6, 6)), RNG.random((1, 1, 6, 6), np.float32)))
+    captions = ["6×6", "channel 0, 4×4", "channel 0, 4×4"]
+    assert texts(browser, "figcaption span") == captions
+    cards = browser.find_elements("css selector", ".cards [role=radio]")
+    names = [card.get_attribute("aria-label") for card in cards]
+    assert names == ["Channel 0", "Channel 1, Relu1: 0 everywhere"]
+    cards[1].click()
+    assert texts(browser, "figcaption span")[1:] == [
+        "channel 1, 4×4", "channel 1, 4×4, 0 everywhere",
+    ]  # fmt: skip
+    inked = "return [...document.getElementById('map2').getContext('2d')"
+    inked += ".getImageData(28, 20, 8, 24).data].some((part, k) => k % 4 < 3 && part < 200)"
+    assert browser.execute_script(inked)  # the nought
+
+
 def test_another_image_is_chosen(shown):
     guesses = SMALL["Softmax"].array.argmax(axis=1)
     browser = shown(SMALL, labels=[int(guesses[0]), int(guesses[1]) + 1, 0])
@@ -347,30 +195,27 @@ def test_another_image_is_chosen(shown):
     assert f"row 3, column 3: {value:.3f}.".replace("-", "−") in reading(browser)
 
 
-def test_units_tell_their_numbers(shown):
-    browser = shown(SMALL)
-    hover(browser, 4, 1, 4)
-    value = SMALL["Affine1"].array[0, 29]
-    said = browser.find_element("id", "units-reading").text
-    assert said.startswith(f"Affine1, unit 29: {value:.3f}.".replace("-", "−"))
-    assert "288 numbers of Pool1 times column 29 of W2" in said
-
-
 def test_deep_networks_and_one_s_own_are_shown_too(shown):
     made = deep(0)
     browser = shown(network(made, RNG.random((1, 1, 8, 8), np.float32)), width=360)
     assert not scrolls_sideways(browser)
     assert len(texts(browser, "#flow li")) == len(made.layers) + 2
     assert texts(browser, "#maps h2")[1] == "Conv2 → Relu2 → Pool1"
+    stage = browser.find_elements("css selector", ".stage")[1]
+    captions = [one.text for one in stage.find_elements("css selector", "figcaption strong")]
+    assert captions == ["Relu1", "Conv2", "Relu2", "Pool1"]  # with what the first is made of
+    browser.execute_script("Object.assign(state, { at: 3, y: 2, x: 4 }); drawMaps()")
+    assert mark(browser, 2)["rows"] == [1, 2, 3]
+    assert framed(browser, 2, 1, 4, "from3")
     browser = shown(network(own(), RNG.random((1, 3, 12, 14), np.float32)))
     hover(browser, 1, 0, 0)  # its window hangs over the edge
     assert "are 27 products" in reading(browser)
-    assert "15 of them are padding." in reading(browser)
+    assert "Padding among them: 15, and it counts as 0." in reading(browser)
     assert len(browser.find_elements("css selector", ".sum table")) == 9
     hover(browser, 4, 1, 1)
     assert "The mean of " in reading(browser)
     hover(browser, 5, 0, 0)
-    assert mark(browser, 4)["rows"] == [0, 3]  # the reach of two taps of dilation 2
+    assert mark(browser, 4)["rows"] == [0, 2]  # two taps of dilation 2
     vectors = Sequential([Affine(np.eye(3, dtype=np.float32))], (3,))
     browser = shown(network(vectors, np.ones((2, 3), np.float32)))
     assert texts(browser, "#units h3") == ["Input (2,3)", "Affine1 (2,3)", "Softmax (2,3)"]

@@ -161,8 +161,10 @@ def network(
 ) -> None:
     """Take a network apart: every layer's shape, its maps, and the probabilities.
 
-    Without options: the MNIST network of the lecture, and a digit on its way through it. --stride,
-    --pad and --dilation are its convolution's, where it is trained here.
+    WEIGHTS is an .npz file that pyconv train or a network's save_params wrote.
+    Without it the MNIST network of the lecture is trained here and not kept,
+    which takes seconds, on the digits that come with pyconv. --stride, --pad
+    and --dilation are its convolution's then.
     """
     from .network_command import Options, explain
 

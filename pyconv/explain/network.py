@@ -122,18 +122,19 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
     word = Words(lang)
     twin = copy.deepcopy(network)
     twin.fused = False
+    title = twin.name = _visible(network.name)
     scores = twin.predict(x)
     if not len(x):
         raise ValueError(f"an empty batch shows nothing: x has shape {x.shape}")
     if scores.ndim != 2:
         raise ValueError(
-            f"{network.name} ends in {shape_text(scores.shape)}, but a softmax takes rows of "
+            f"{title} ends in {shape_text(scores.shape)}, but a softmax takes rows of "
             "scores (N, classes); let it end in an Affine or a Flatten layer"
         )
     x = x.copy()  # what is done to it later does not change what is told here
     names = {id(array): name for name, array in (*twin.params.items(), *twin.buffers.items())}
     steps = [_step("Input", "x", _input_rule(word, x), x)]
-    for name, layer in twin.layers.items():
+    for name, layer in ((_visible(name), layer) for name, layer in twin.layers.items()):
         y = layer.forward(x, train_flg=False)
         if not np.isfinite(y).all():
             raise ValueError(
@@ -155,32 +156,40 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
             f"{type(network).__name__}.predict computes something else than the network's layers "
             "one after another, so their arrays would not be its own"
         )
-    rule = word("network softmax", classes=scores.shape[1])
+    classes = scores.shape[1]
+    last = f"{steps[-1].rule}\n{word('network scores', classes=classes)}"
+    steps[-1] = replace(steps[-1], rule=last)
+    rule = word("network softmax", classes=classes)
     steps.append(_step("Softmax", "y = softmax(x)", rule, np.exp(log_softmax(scores))))
-    return NetworkTrace(network.name, tuple(steps), lang)
+    return NetworkTrace(title, tuple(steps), lang)
+
+
+def _visible(name: str) -> str:
+    """A name without what a terminal or a page obeys: control characters are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _step(name: str, code: str, rule: str, array: Array) -> LayerStep:
+    def units(*index: Array) -> labels.Strings:
+        return labels.numbered("D", index[-1])
+
+    names, groups = units, labels.along(0)
     if array.ndim == 4:
-        return LayerStep(
-            name, code, rule, array, labels.maps("D", array.shape[3]), labels.along(1), "D"
-        )
-    return LayerStep(
-        name, code, rule, array, lambda *index: labels.numbered("D", index[-1]), labels.along(0)
-    )
+        names, groups = labels.maps("D", array.shape[3]), labels.along(1)
+    return LayerStep(name, code, rule, array, names, groups, "D")
 
 
 def _windows(layer: Layer, shape: tuple[int, ...]) -> Windows | None:
     """The windows of a layer over images (N, C, H, W)."""
     if isinstance(layer, Convolution):
-        FH, FW = layer.W.shape[2:]
+        FH, FW, rounded_up = *layer.W.shape[2:], False
     elif isinstance(layer, Pooling):
-        FH, FW = layer.pool_h, layer.pool_w
+        FH, FW, rounded_up = layer.pool_h, layer.pool_w, layer.ceil_mode
     else:
         return None
     _, _, H, W = shape
     window = make_window(FH, FW, layer.stride, layer.pad, layer.dilation, (H, W))
-    return Windows(shape, window)
+    return Windows(shape, window, rounded_up)
 
 
 def _input_rule(word: Words, x: Array) -> str:
@@ -199,11 +208,11 @@ def _rule(
     after: tuple[int, ...],
 ) -> str:
     """How a layer gives its output's shape."""
-    if windows is not None:
-        pooling = isinstance(layer, Pooling)
-        size = rules.output_size(windows, "P" if pooling else "F", after[2:])
-        why = "network pool" if pooling else "network conv"
-        return f"{size}\n{word(why, C=before[1], FN=after[1])}"
+    if windows is not None and isinstance(layer, Pooling):
+        size = rules.output_size(windows, "P")
+        return "\n".join([size, word("network pool", C=before[1]), *_outside(word, layer, windows)])
+    if windows is not None and isinstance(layer, Convolution):
+        return f"{rules.output_size(windows, 'F')}\n{_channels(word, layer.W.shape, before[1])}"
     shapes = {"before": shape_text(before), "after": shape_text(after)}
     if isinstance(layer, Affine):
         rows = (before[0], layer.W.shape[0])
@@ -221,6 +230,35 @@ def _rule(
     if isinstance(layer, Relu | Sigmoid):
         return word(f"network {type(layer).__name__.lower()}")
     return word("network same" if before == after else "network other", **shapes)
+
+
+def _channels(word: Words, filters: tuple[int, ...], C: int) -> str:
+    """Which channels the filters of a convolution read, and what stands in their place."""
+    FN, each = filters[:2]
+    groups = C // each
+    if groups == 1:
+        return word("network conv", C=C, FN=FN)
+    made = FN // groups
+    reads = [
+        f"f = {_span(g * made, made)} ← c = {_span(g * each, each)}" for g in range(min(groups, 2))
+    ]
+    reads += ["…"] * (groups > 2)
+    return word("network groups", C=C, FN=FN, groups=groups, each=each, reads=", ".join(reads))
+
+
+def _outside(word: Words, layer: Pooling, windows: Windows) -> list[str]:
+    """What a pooling makes of places outside of the image, where its windows reach some."""
+    rows, columns = windows.matrix_shape
+    *_, inside = windows.sources(np.array([[0], [rows - 1]]), np.arange(columns))
+    if inside.all():  # the first window and the last, which reach furthest
+        return []
+    padded = layer.count_include_pad and any(windows.window.pads)
+    return [word(f"network outside {'padded' if padded else layer.mode}")]
+
+
+def _span(first: int, count: int) -> str:
+    """So many numbers from a first one on: 2, or 2–5."""
+    return str(first) if count == 1 else f"{first}–{first + count - 1}"
 
 
 def _flattened(word: Words, before: tuple[int, ...], after: tuple[int, ...]) -> str:

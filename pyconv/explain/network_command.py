@@ -71,7 +71,7 @@ def explain(options: Options) -> list[str]:
 
         save_network_picture(trace, options.picture)
     console = Console(highlight=False, markup=False)
-    console.print(about + more, style="dim", soft_wrap=True)
+    console.print(about + more, style="dim", soft_wrap=given is not None)  # a path stays whole
     print_walk(trace, console)
     console.print()
     print_pictures(trace, console, None if labels is None else labels[0])

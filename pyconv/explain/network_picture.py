@@ -66,7 +66,8 @@ def _layer(axes: "Axes", step: LayerStep) -> None:
         best = int(first.argmax())
         axes.text(first[best] + 0.03, best, f"{first[best]:.0%}", va="center", size=7)
         return
-    limit = float(np.abs(first).max()) or 1.0
+    # of an image as on the page: one that is dark all over stays dark
+    limit = max(float(np.abs(first).max()), 1.0 if step.name == "Input" else 1e-30)
     image = _montage(first) if first.ndim == 3 else _folded(first)
     if step.name == "Input" and first.ndim == 3:
         axes.imshow(first[0], cmap="gray_r", vmin=0, vmax=limit)

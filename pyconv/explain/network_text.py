@@ -10,7 +10,7 @@ from .. import pages
 from ..checks import Array
 from ..layers import Convolution
 from ..tables import Table, plain_text, shape_text
-from .half_blocks import drawn, in_colour, small
+from .half_blocks import SHADES, SHADES_BELOW, drawn, in_colour, small
 from .network import LayerStep, NetworkTrace
 from .words import Words
 
@@ -89,13 +89,18 @@ def print_pictures(trace: NetworkTrace, console: "Console", label: int | None = 
     label : int, optional
         What the first image shows, where that is known.
     """
+    from rich.text import Text
+
     word = Words(trace.lang)
     colour = in_colour(console)
     first = [_bars(trace, word, label)]
     image = trace.steps[0].array[0]
     if image.ndim == 3:
         # the mean of the channels: a digit has one
-        first.insert(0, _picture(trace.steps[0].name, image.mean(axis=0), 1.0, colour))
+        largest = max(_largest(image), 1.0)
+        first.insert(0, _picture(word, trace.steps[0].name, image.mean(axis=0), largest, colour))
+        kinds = {"above": SHADES.strip(), "below": SHADES_BELOW.strip()}
+        console.print(Text(word("network colours" if colour else "network shades", **kinds), "dim"))
     if len(trace.steps[0].array) > 1:
         images = word.count("image", len(trace.steps[0].array))
         console.print(word("network first", images=images))
@@ -107,11 +112,14 @@ def print_pictures(trace: NetworkTrace, console: "Console", label: int | None = 
             console.print(line)
 
 
-def _picture(caption: str, image: Array, largest: float, colour: bool) -> "RenderableType":
+def _picture(
+    word: Words, caption: str, image: Array, largest: float, colour: bool
+) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    return Group(Text(caption, "bold"), drawn(small(image), largest, colour))
+    shown = drawn(small(image), largest, colour) if image.any() else Text(word("network silent"))
+    return Group(Text(caption, "bold"), shown)
 
 
 def _bars(trace: NetworkTrace, word: Words, label: int | None) -> "RenderableType":
@@ -165,17 +173,20 @@ def _maps(
             channels.append(int(cut.argmax()))
         for channel in channels:
             heading = word("network channel", c=channel, last=len(first.array[0]) - 1)
-            yield heading, _map_row(group, channel, colour)
+            yield heading, _map_row(word, group, channel, colour)
 
 
-def _map_row(group: list[LayerStep], channel: int, colour: bool) -> list["RenderableType"]:
+def _map_row(
+    word: Words, group: list[LayerStep], channel: int, colour: bool
+) -> list["RenderableType"]:
     row = []
     layer = group[0].layer
     if isinstance(layer, Convolution) and layer.W.shape[1] == 1:
         W = next(iter(group[0].parameters))
-        row.append(_picture(W, layer.W[channel, 0], _largest(layer.W), colour))
+        row.append(_picture(word, W, layer.W[channel, 0], _largest(layer.W), colour))
     for step in group:
-        row.append(_picture(step.name, step.array[0, channel], _largest(step.array[0]), colour))
+        image, largest = step.array[0, channel], _largest(step.array[0])
+        row.append(_picture(word, step.name, image, largest, colour))
     return row
 
 

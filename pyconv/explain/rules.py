@@ -31,7 +31,7 @@ def im2col_code(window: Window) -> str:
     return f"col = im2col(x, {window.filter_h}, {window.filter_w}, {', '.join(given)})"
 
 
-def output_size(windows: Windows, filters: str, found: tuple[int, ...] | None = None) -> str:
+def output_size(windows: Windows, filters: str) -> str:
     """How OH and OW come about, in numbers: a line for each.
 
     Parameters
@@ -39,10 +39,8 @@ def output_size(windows: Windows, filters: str, found: tuple[int, ...] | None = 
     windows : Windows
     filters : {"F", "P"}
         Sizes of the window are called FH and FW, or PH and PW.
-    found : (OH, OW), optional
-        What they are where a layer may round up.
     """
-    w, (OH, OW) = windows.window, found or windows.output_size
+    w, (OH, OW) = windows.window, windows.output_size
     _, _, H, W = windows.input_shape
     lines = [
         _size(axis, "2·P" if before == after else "P", size, before + after, reach_name, reach,

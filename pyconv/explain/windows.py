@@ -35,16 +35,19 @@ class Windows:
     ----------
     input_shape : (N, C, H, W)
     window : Window
+    ceil_mode : bool
+        Whether the number of windows is rounded up, as a pooling may.
     """
 
     input_shape: tuple[int, ...]
     window: Window
+    ceil_mode: bool = False
 
     @property
     def output_size(self) -> tuple[int, int]:
         """Windows down and across an image: (OH, OW)."""
         _, _, H, W = self.input_shape
-        return self.window.output_size(H, W)
+        return self.window.output_size(H, W, self.ceil_mode)
 
     @property
     def positions(self) -> tuple[int, int, int]:

@@ -115,19 +115,19 @@ def _step(step: LayerStep, channels: int | None) -> dict[str, Any]:
         "parameters": list(step.parameters),
         "window": None if step.windows is None else _geometry(step.windows.window),
     }
-    if isinstance(step.layer, Convolution) and step.layer.W.size <= MOST_OF_FILTERS:
-        described["W"] = _packed(step.layer.W)
-        described["b"] = _packed(np.broadcast_to(step.layer.b, len(step.layer.W)))
+    if isinstance(step.layer, Pooling):
+        described["padded"] = step.layer.count_include_pad
+    if isinstance(step.layer, Convolution):
         described["taps"] = step.layer.W.shape[1:]
+        if step.layer.W.size <= MOST_OF_FILTERS:
+            described["W"] = _packed(step.layer.W)
+            described["b"] = _packed(np.broadcast_to(step.layer.b, len(step.layer.W)))
     return described
 
 
 def _geometry(window: Window) -> list[list[int]]:
-    """For each axis: taps, stride, dilation and the padding before the image."""
-    return [
-        [window.filter_h, window.stride_h, window.dilation_h, window.pad_top],
-        [window.filter_w, window.stride_w, window.dilation_w, window.pad_left],
-    ]
+    """For each axis: taps, stride, dilation, and the padding before the image and after it."""
+    return [[*window[:6:2], *window.pads[:2]], [*window[1:6:2], *window.pads[2:]]]
 
 
 def _packed(array: Array, dtype: str = "<f4") -> str:

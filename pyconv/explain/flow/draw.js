@@ -52,6 +52,16 @@ function drawMap(canvas, H, W, values, largest, { above = "above", cell = 1 } = 
   return context;
 }
 
+// In the middle of a map that has nothing to show, so that it does not look as if something were missing.
+function drawNought(context) {
+  const { width, height } = context.canvas;
+  context.fillStyle = css(colours.ink, 0.5);
+  context.font = `${Math.min(width, height) * 0.4}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText("0", width / 2, height / 2);
+}
+
 // A dot on every pixel that wins a window, and lines between windows that stand side by side.
 function drawWinners(context, cell, H, W, window, places) {
   context.fillStyle = context.strokeStyle = css(colours.ink, 0.22);
@@ -71,18 +81,28 @@ function drawWinners(context, cell, H, W, window, places) {
   }
 }
 
-// The frame around pixels; what comes after the chosen pixel has a dashed one.
+// Places that stand side by side: [first, last + 1] of each run.
+function runs(places) {
+  const starts = places.filter((place, k) => place !== places[k - 1] + 1);
+  const ends = places.filter((place, k) => place !== places[k + 1] - 1);
+  return starts.map((start, k) => [start, ends[k] + 1]);
+}
+
+// The frames around pixels; what comes after the chosen pixel has dashed ones.
 function drawMark(context, cell, { rows, columns, winner, forward }) {
-  const frame = ([top, bottom], [left, right], colour, width) => {
+  const frames = runs(rows).flatMap((down) => runs(columns).map((across) => [...down, ...across]));
+  const draw = (colour, width) => {
     context.lineWidth = width;
     context.strokeStyle = css(colours[colour]);
-    context.strokeRect(left * cell, top * cell, (right - left) * cell, (bottom - top) * cell);
+    for (const [top, bottom, left, right] of frames) {
+      context.strokeRect(left * cell, top * cell, (right - left) * cell, (bottom - top) * cell);
+    }
   };
   const thick = Math.max(cell * 0.25, 2);
-  frame(rows, columns, "paper", 2 * thick);
+  draw("paper", 2 * thick);
   context.setLineDash(forward ? [cell / 2, cell / 2] : []);
   context.lineDashOffset = cell / 4; // a dash at every corner
-  frame(rows, columns, "mark", thick);
+  draw("mark", thick);
   context.setLineDash([]);
   if (!winner) return;
   const [y, x] = winner.map((place) => (place + 0.5) * cell);

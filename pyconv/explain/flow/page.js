@@ -24,7 +24,8 @@ const state = { n: 0, at: 0, y: 0, x: 0 };
 const feedsFilters = (i) => steps[i + 1]?.kind === "conv"; // all its channels make each of the next ones
 const channelOf = (i) => (i === 0 && feedsFilters(0) ? 0 : chosen[groupOf(i)]);
 const valuesOf = (i) => arrays(state.n).values[i];
-const largestOf = (i) => valuesOf(i).reduce((most, v) => (Math.abs(v) > most ? Math.abs(v) : most), i ? 1e-30 : 1);
+const largestOf = (i, n = state.n) =>
+  arrays(n).values[i].reduce((most, v) => (Math.abs(v) > most ? Math.abs(v) : most), i ? 1e-30 : 1);
 
 // The numbers of a channel of a step; the three colours of an input that has three channels.
 function channel(i, c, n = state.n) {
@@ -34,8 +35,14 @@ function channel(i, c, n = state.n) {
   return red.map((_, k) => [red[k], green[k], blue[k]]);
 }
 const scale = (i) => (i ? "above" : "ink");
-const paint = (canvas, i, c, options = {}) =>
-  drawMap(canvas, sizes[i][1], sizes[i][2], channel(i, c), largestOf(i), { above: scale(i), ...options });
+const silent = (i, c) => i > 0 && channel(i, c).every((v) => v === 0); // a map that a ReLU left nothing of
+function paint(canvas, i, c, { cell } = {}) {
+  const [, H, W] = sizes[i], empty = silent(i, c);
+  cell ??= empty ? Math.ceil(96 / Math.max(H, W)) : 1; // room for the nought
+  const context = drawMap(canvas, H, W, channel(i, c), largestOf(i), { above: scale(i), cell });
+  if (empty) drawNought(context);
+  return context;
+}
 
 const shapeText = (shape) => `(${shape.join(",")})`;
 const decorative = () => element("canvas", { "aria-hidden": "true" });
@@ -99,8 +106,8 @@ function pointer(canvas, H, W, label, current, choose, turn = () => {}) {
   });
 }
 
-function mapFigure(i, g) {
-  const canvas = element("canvas", { id: `map${i}` }), [, H, W] = sizes[i];
+function mapFigure(i, g, id = `map${i}`) {
+  const canvas = element("canvas", { id }), [, H, W] = sizes[i];
   const here = () => {
     if (state.at === i) return [state.y, state.x];
     const mark = marks[i];
@@ -118,6 +125,7 @@ function mapFigure(i, g) {
   const draw = () => {
     const c = channelOf(i), cell = cellOf(H, W), context = paint(canvas, i, c, { cell });
     which.textContent = (i === 0 && feedsFilters(0)) || steps[i].shape[1] === 1 ? `${H}×${W}` : say("of", { c, H, W });
+    if (silent(i, c)) which.textContent += `, ${say("silent")}`;
     const pooled = arrays(state.n).winners[i + 1];
     if (pooled) {
       const places = pooled.length / sizes[i + 1][0];
@@ -140,66 +148,73 @@ function drawMaps() {
 
 // The sum in words, and number by number where there is room
 
-function numbers(caption, values, h, w, largest, { above = "above", mark = -1 } = {}) {
+function numbers(caption, values, h, w, largest, { above = "above", mark = -1, empty = () => "0" } = {}) {
   const rows = [...Array(h).keys()].map((y) =>
     element("tr", {}, ...[...Array(w).keys()].map((x) => {
-      const value = values[y * w + x], colour = value === null ? colours.zero : colourOf(value, largest, above);
-      const cell = element("td", y * w + x === mark ? { class: "wins" } : {}, value === null ? "·" : short(value));
+      const tap = y * w + x, value = values[tap], colour = value === null ? colours.paper : colourOf(value, largest, above);
+      const kind = value === null ? "outside" : tap === mark ? "wins" : null;
+      const cell = element("td", { class: kind }, value === null ? empty(tap) : short(value));
       cell.style.background = css(colour);
-      cell.style.color = css(inkOn(colour));
+      if (value !== null) cell.style.color = css(inkOn(colour));
       return cell;
     })),
   );
   return element("table", {}, element("caption", {}, caption), element("tbody", {}, ...rows));
 }
 
+const span = (list) => (list.length > 1 ? `${list[0]}–${list.at(-1)}` : `${list[0]}`);
+
 function explained() {
-  const { n, at, y, x } = state, step = steps[at], c = channelOf(at), [C, H, W] = sizes[at];
+  const { n, at, y, x } = state, step = steps[at], c = channelOf(at), [, H, W] = sizes[at];
   const place = { name: step.name, c, y, x }, value = valuesOf(at)[(c * H + y) * W + x];
   const single = step.shape[1] === 1 || (at === 0 && feedsFilters(0));
   const text = [say(single ? "pixel" : "place", { ...place, v: number(value) })], tables = [];
   if (at === 0) {
-    const [rows, columns] = marks[1] ? [marks[1].rows, marks[1].columns] : [[0, 0], [0, 0]];
-    const count = (rows[1] - rows[0]) * (columns[1] - columns[0]);
-    if (steps[1].window) text.push(say("used", { count, name: steps[1].name }));
+    const count = marks[1] ? marks[1].rows.length * marks[1].columns.length : 0;
+    if (steps[1].window) text.push(say(count === 1 ? "usedonce" : "used", { count, name: steps[1].name }));
     return { text, tables };
   }
-  const from = steps[at - 1].name, inside = (all) => all.filter((v) => v !== null);
+  const from = steps[at - 1].name;
   if (step.kind === "relu") text.push(say("relu", { a: number(valuesOf(at - 1)[(c * H + y) * W + x]), v: number(value) }));
   if (arrays(n).winners[at + 1]?.includes((c * H + y) * W + x)) text.push(say("winner", { name: steps[at + 1].name }));
   if (!step.window) return { text, tables };
-  const [[h], [w]] = step.window, window = windowOf(n, at, c, y, x), readable = h * w <= 49;
+  const [[h], [w]] = step.window, read = channelsRead(at, c), window = windowOf(n, at, read, y, x), readable = h * w <= 49;
+  const empty = (tap) => outside(at, y, x, tap);
+  const over = window[0].flatMap((v, tap) => (v === null ? [empty(tap)] : []));
   if (step.kind === "conv") {
-    const filter = filterOf(at, c);
+    const filter = filterOf(at, c), [W, bias] = step.parameters;
     if (filter) {
       const products = window.map((part, k) => part.map((v, tap) => (v === null ? null : v * filter[k][tap])));
       const sum = products.flat().reduce((a, b) => a + (b ?? 0), 0);
-      const [W, bias] = step.parameters;
       text.push(say("sum", { count: h * w * window.length, c, W, sum: number(sum) }));
       text.push(bias ? say("bias", { b: bias, bv: term(step.b[c]), sum: number(sum), v: number(value) }) : "");
       if (readable && window.length <= 3) {
         const most = (parts) => Math.max(...parts.flat().map((v) => Math.abs(v ?? 0)));
         window.forEach((part, k) => {
-          const which = window.length > 1 ? ` ${k}` : "";
+          const which = steps[at - 1].shape[1] > 1 ? say("ofchannel", { c: read[k] }) : "";
           const pixels = numbers(say("window", { name: from }) + which, part, h, w, largestOf(at - 1), { above: scale(at - 1) });
-          const weights = numbers(say("filter", { W, c }) + which, filter[k], h, w, most(filter));
-          const results = numbers(say("products") + which, products[k], h, w, most(products));
+          const weights = numbers(say("filter", { W, c }), filter[k], h, w, most(filter));
+          const results = numbers(say("products"), products[k], h, w, most(products));
           tables.push(element("div", {}, pixels, element("span", {}, "×"), weights, element("span", {}, "="), results));
         });
       }
     } else {
-      text.push(say("channels", { h, w, C: steps[at - 1].shape[1], from, W: step.parameters[0], c }));
+      text.push(say("channels", { h, w, C: read.length, from, W, c }));
     }
+    if (groupCount(at) > 1) text.push(say("group", { channels: span(read), from }));
   } else {
     const [part] = window, { winner } = marks[at - 1];
     const mark = winner ? part.findIndex((_, tap) => `${tapPlace(at, y, x, tap)}` === `${winner}`) : -1;
-    const list = h * w <= 9 ? inside(part).map(number).join(", ") : "…";
-    text.push(say(step.kind, { list, v: number(value) }));
-    if (winner) text.push(say("wins", { from, y: winner[0], x: winner[1] }));
-    if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark }));
+    const all = part.map((v, tap) => (v === null ? empty(tap) : number(v))).filter(Boolean);
+    text.push(say(step.kind, { list: h * w <= 9 ? all.join(", ") : "…", v: number(value) }));
+    const tied = part.filter((v) => v === value).length > 1;
+    if (winner) text.push(say(tied ? "tied" : "wins", { from, y: winner[0], x: winner[1] }));
+    if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark, empty }));
   }
-  const padding = window.flat().length - inside(window.flat()).length;
-  if (padding) text.push(say("padding", { count: padding }));
+  for (const [counts, key] of [["0", "padding"], ["−∞", "paddinglow"], ["", "paddingout"]]) {
+    const count = over.filter((one) => one === counts).length * read.length;
+    if (count) text.push(say(key, { count }));
+  }
   return { text, tables };
 }
 
@@ -218,7 +233,7 @@ function cardsOf(g, indices) {
   const cards = element("div", { class: "cards", role: "radiogroup", "aria-label": say("allchannels", { count: total }) });
   const draws = [...Array(count).keys()].map((c) => {
     const pictures = indices.map(decorative), filter = decorative();
-    const card = element("button", { type: "button", role: "radio", "aria-label": say("channel", { c }) }, ...(filters ? [filter] : []), ...pictures);
+    const card = element("button", { type: "button", role: "radio" }, ...(filters ? [filter] : []), ...pictures);
     card.addEventListener("click", () => turnTo(g, c));
     card.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
@@ -236,6 +251,8 @@ function cardsOf(g, indices) {
     return () => {
       filter.draw?.();
       indices.forEach((i, k) => paint(pictures[k], i, c));
+      const empty = indices.filter((i) => silent(i, c)).map((i) => steps[i].name).join(", ");
+      card.setAttribute("aria-label", say("channel", { c }) + (empty && `, ${empty}: ${say("silent")}`));
     };
   });
   const rows = [...(filters ? [`${steps[first].parameters[0]}`] : []), ...indices.map((i) => steps[i].name)].join(", ");
@@ -251,6 +268,8 @@ function cardsOf(g, indices) {
 function groupSection(indices, g) {
   const own = indices.filter((i) => i > 0 || !feedsFilters(0)), names = indices.map((i) => steps[i].name);
   const figures = indices.map((i) => mapFigure(i, g));
+  // What the first of them is made of stands beside it, and not a section above alone.
+  if (g > 0) figures.unshift(mapFigure(indices[0] - 1, g - 1, `from${indices[0]}`));
   const reading = element("p", { class: "reading", "aria-live": "polite" }), tables = element("div", { class: "sum", "aria-hidden": "true" });
   const heading = element("h2", { id: `group${g}` }, names.join(" → "));
   const section = element("section", { "aria-labelledby": `group${g}` }, heading);

@@ -50,46 +50,48 @@ function tapPlace(i, y, x, tap) {
   return [y * sy - py + Math.floor(tap / w) * dy, x * sx - px + (tap % w) * dx];
 }
 
-// What a range of pixels is made of, along one axis, and what is made of it: [first, last + 1].
-const reach = ([taps, , dilation]) => (taps - 1) * dilation + 1;
-function before(axis, [from, to]) {
-  const [, stride, , pad] = axis;
-  return [from * stride - pad, (to - 1) * stride - pad + reach(axis)];
+// Along one axis, the places that some places are made of, and those that are made of them; each once, in order.
+const taps = ([count]) => [...Array(count).keys()];
+const inOrder = (places) => [...new Set(places)].sort((a, b) => a - b);
+function before(axis, places) {
+  const [, stride, dilation, pad] = axis;
+  return inOrder(places.flatMap((place) => taps(axis).map((tap) => place * stride - pad + tap * dilation)));
 }
-function after(axis, [from, to], size) {
-  const [, stride, , pad] = axis;
-  const first = Math.ceil((from + pad - reach(axis) + 1) / stride), last = Math.floor((to - 1 + pad) / stride);
-  return [Math.max(first, 0), Math.min(last + 1, size)];
+function after(axis, places, size) {
+  const [, stride, dilation, pad] = axis;
+  const windows = places.flatMap((place) => taps(axis).map((tap) => (place + pad - tap * dilation) / stride));
+  return inOrder(windows.filter((window) => Number.isInteger(window) && window >= 0 && window < size));
 }
 
 // Whether a step's maps are of the size of those before, so that a pixel is made of the one in its place.
 const alike = (i) => sizes[i][1] === sizes[i - 1][1] && sizes[i][2] === sizes[i - 1][2];
 
 // The pixels in every step's map that have to do with one pixel: what it is made of before it, back to the input, and
-// what is made of it after it. {rows, columns, winner, forward} by step; a winner is followed alone.
+// what is made of it after it. {rows, columns, winner, forward} by step; a winner is followed alone, as long as the
+// channel is the same.
 function connected(at, c, y, x, winners) {
   const marks = [];
-  let rows = [y, y + 1], columns = [x, x + 1];
+  let rows = [y], columns = [x], alone = true;
   marks[at] = { rows, columns };
   for (let i = at; i > 0; i--) {
     const { window, kind } = steps[i];
     let winner = null;
     if (window) {
-      if (kind === "max" && rows[1] - rows[0] === 1 && columns[1] - columns[0] === 1) {
+      if (kind === "max" && alone && rows.length === 1 && columns.length === 1) {
         const [, H, W] = sizes[i];
         const place = winners[i][(c * H + rows[0]) * W + columns[0]] % (sizes[i - 1][1] * sizes[i - 1][2]);
         winner = [Math.floor(place / sizes[i - 1][2]), place % sizes[i - 1][2]];
       }
+      alone &&= kind !== "conv";
       rows = before(window[0], rows);
       columns = before(window[1], columns);
     } else if (!alike(i)) {
       break;
     }
     marks[i - 1] = { rows, columns, winner };
-    if (winner) [rows, columns] = winner.map((place) => [place, place + 1]);
+    if (winner) [rows, columns] = winner.map((place) => [place]);
   }
-  rows = [y, y + 1];
-  columns = [x, x + 1];
+  [rows, columns] = [[y], [x]];
   for (let i = at + 1; i < steps.length && steps[i].channels; i++) {
     const { window } = steps[i];
     if (window) {
@@ -98,16 +100,24 @@ function connected(at, c, y, x, winners) {
     } else if (!alike(i)) {
       break;
     }
-    if (rows[0] >= rows[1] || columns[0] >= columns[1]) break; // no window covers it
+    if (!rows.length || !columns.length) break; // no window covers it
     marks[i] = { rows, columns, forward: true };
   }
   return marks;
 }
 
-// The numbers under the window of an output pixel, channel by channel; null where there is padding.
-function windowOf(n, at, c, y, x) {
-  const [[h], [w]] = steps[at].window, [C, H, W] = sizes[at - 1];
-  const channels = steps[at].kind === "conv" ? [...Array(C).keys()] : [c];
+// The channels of the map before that make a channel: of a convolution all of them, or those of its group.
+const groupCount = (at) => steps[at - 1].shape[1] / steps[at].taps[0];
+function channelsRead(at, c) {
+  const { kind, taps, shape } = steps[at];
+  if (kind !== "conv") return [c];
+  const first = Math.floor((c * groupCount(at)) / shape[1]) * taps[0];
+  return [...Array(taps[0]).keys()].map((k) => first + k);
+}
+
+// The numbers under the window of an output pixel, of each of these channels; null where there is padding.
+function windowOf(n, at, channels, y, x) {
+  const [[h], [w]] = steps[at].window, [, H, W] = sizes[at - 1];
   const values = arrays(n).values[at - 1];
   return channels.map((channel) =>
     [...Array(h * w).keys()].map((tap) => {
@@ -118,10 +128,18 @@ function windowOf(n, at, c, y, x) {
   );
 }
 
-// The filter that makes a channel, likewise; null where the page does not hold it, or a part of the channels feeds it.
+// What a place outside of the image counts as, for the window of an output pixel; "" for nothing.
+function outside(at, y, x, tap) {
+  const { kind, padded, window } = steps[at], [, ...size] = sizes[at - 1];
+  if (kind === "max") return "−∞";
+  const within = tapPlace(at, y, x, tap).every((place, axis) => place < size[axis] + window[axis][4]);
+  return kind === "conv" || (padded && within) ? "0" : "";
+}
+
+// The filter that makes a channel, likewise; null where the page does not hold all that it takes.
 function filterOf(at, c) {
   const { W, taps } = steps[at];
-  if (!W || taps[0] !== steps[at - 1].shape[1] || taps[0] !== sizes[at - 1][0]) return null;
+  if (!W || channelsRead(at, c).at(-1) >= sizes[at - 1][0]) return null;
   const [C, h, w] = taps;
   return [...Array(C).keys()].map((channel) => [...W.subarray((c * C + channel) * h * w, (c * C + channel + 1) * h * w)]);
 }

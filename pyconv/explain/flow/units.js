@@ -30,7 +30,7 @@ function cellsOf(i) {
     context.clearRect((count - (H - 1) * W) * cell, (H - 1) * cell, W * cell, cell);
     if (unit >= 0 && byId("units-reading").dataset.step === String(i)) {
       const [y, x] = [Math.floor(unit / W), unit % W];
-      drawMark(context, cell, { rows: [y, y + 1], columns: [x, x + 1] });
+      drawMark(context, cell, { rows: [y], columns: [x] });
     }
   };
   const choose = (y, x) => {
@@ -67,7 +67,7 @@ const thumbnails = trace.samples.map((_, n) => {
   const radio = element("input", { type: "radio", name: "image", value: String(n), "aria-label": label, ...(n ? {} : { checked: "" }) });
   radio.addEventListener("change", () => showImage(n));
   byId("images").append(element("label", {}, radio, element("span", {}, steps[0].channels ? canvas : String(n))));
-  return () => steps[0].channels && drawMap(canvas, sizes[0][1], sizes[0][2], channel(0, 0, n), 1, { above: "ink" });
+  return () => steps[0].channels && drawMap(canvas, sizes[0][1], sizes[0][2], channel(0, 0, n), largestOf(0, n), { above: "ink" });
 });
 
 function showImage(n) {
@@ -93,7 +93,8 @@ function chooseStrongest() {
   const k = values.reduce((best, v, place) => (v > values[best] ? place : best), 0);
   const [c, y, x] = [Math.floor(k / (H * W)), Math.floor(k / W) % H, k % W];
   const from = Math.min(1, at), { rows, columns } = connected(at, c, y, x, arrays(state.n).winners)[from];
-  Object.assign(state, { at: from, y: Math.max(rows[0], 0), x: Math.max(columns[0], 0) });
+  const [top, left] = [rows, columns].map((places) => places.find((place) => place >= 0) ?? 0); // padding alone has none
+  Object.assign(state, { at: from, y: top, x: left });
   chosen[0] = at === 0 && feedsFilters(0) ? 0 : c;
 }
 

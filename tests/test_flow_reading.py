@@ -1,0 +1,162 @@
+"""The page of `pyconv explain network --html`, as a reader points at its pixels."""
+
+import numpy as np
+import pytest
+from browser import tap, texts
+from flows import IMAGES, RNG, SMALL, canvas_place, choose_channel, framed, hover, mark, reading
+
+import pyconv
+from pyconv import explain
+from pyconv.explain.network import network
+from pyconv.layers import Convolution, Flatten, Pooling
+from pyconv.networks import Sequential
+
+
+def number_after(words, browser):
+    text = reading(browser)
+    assert words in text
+    return float(text.split(words)[1].split()[0].rstrip(".:;").replace("−", "-"))
+
+
+def test_hovering_a_pixel_of_a_feature_map_shows_its_window_its_filter_and_the_sum(shown):
+    browser = shown(SMALL)
+    choose_channel(browser, 4)
+    for y, x in RNG.integers(0, 12, (5, 2)).tolist():
+        hover(browser, 1, y, x)
+        value = SMALL["Conv1"].array[0, 4, y, x]
+        place = f"Conv1, channel 4, row {y}, column {x}: "
+        assert number_after(place, browser) == pytest.approx(value, rel=2e-3, abs=1e-3)
+        window = mark(browser, 0)
+        assert [window["rows"], window["columns"]] == [[*range(y, y + 5)], [*range(x, x + 5)]]
+        assert framed(browser, 0, y, x + 2)
+        assert mark(browser, 3)["rows"] == [y // 2]
+        W = SMALL["Conv1"].parameters["W1"][4, 0]
+        pixels = IMAGES[0, 0, y : y + 5, x : x + 5]
+        expected = [f"{v:.2f}".replace("-", "−") for v in (*pixels.flat, *W.flat)]
+        cells = browser.execute_script(
+            "return [...document.querySelectorAll('.sum td')].map((cell) => cell.textContent)"
+        )
+        assert cells[:50] == expected
+        assert number_after("their sum is ", browser) == pytest.approx(
+            (W * pixels).sum(), rel=2e-3, abs=1e-3
+        )
+
+
+def test_a_tap_on_a_pooled_pixel_shows_its_window_and_who_won(shown):
+    browser = shown(SMALL)
+    # A ReLU leaves all of channel 7, and nothing of channel 6, where all are equal.
+    for c, (y, x) in zip((7, 7, 7, 6), RNG.integers(0, 6, (4, 2)).tolist(), strict=True):
+        choose_channel(browser, c)
+        tap(browser, *canvas_place(browser, 3, y, x))
+        down, right = divmod(int(SMALL["Pool1"].argmax[0, c, y, x]), 2)
+        window = mark(browser, 2)
+        assert [window["rows"], window["columns"]] == [[2 * y, 2 * y + 1], [2 * x, 2 * x + 1]]
+        assert window["winner"] == [2 * y + down, 2 * x + right]
+        wins = f"ow {2 * y + down}, column {2 * x + right} of Relu1"
+        said = f"R{wins} wins." if c == 7 else f"Of equal ones the first wins: r{wins}."
+        assert said in reading(browser)
+        assert framed(browser, 2, 2 * y, 2 * x + 1)
+        # From the winner alone it goes on to the digit.
+        assert mark(browser, 0)["rows"] == [*range(2 * y + down, 2 * y + down + 5)]
+        winner = browser.find_elements("css selector", ".sum .wins")
+        assert [cell.text for cell in winner] == [f"{SMALL['Pool1'].array[0, c, y, x]:.2f}"]
+
+
+def test_a_pixel_of_the_input_tells_in_how_many_windows_it_lies(shown):
+    browser = shown(SMALL)
+    hover(browser, 0, 0, 3)
+    assert "It lies in 4 windows of Conv1." in reading(browser)
+    assert mark(browser, 1) == {"rows": [0], "columns": [0, 1, 2, 3], "forward": True}
+    hover(browser, 0, 8, 8)
+    assert "It lies in 25 windows" in reading(browser)
+
+
+def test_windows_are_counted_by_the_taps_that_hit_a_pixel(shown):
+    W, x = np.ones((2, 1, 3, 3), np.float32), RNG.random((1, 1, 9, 8), np.float32)
+    moves = {"stride": (2, 1), "pad": 1, "dilation": 2}
+    browser = shown(network(Sequential([Convolution(W, **moves), Flatten()], (1, 9, 8)), x))
+    counted = explain.convolution(x, W, **moves)
+    for y, column in (0, 0), (4, 3), (7, 3), (8, 7):
+        hover(browser, 0, y, column)
+        count = len(counted.uses(0, 0, y, column).rows)
+        said = "1 window of" if count == 1 else f"{count} windows of"
+        assert f"It lies in {said} Conv1." in reading(browser)
+        lit = mark(browser, 1)
+        assert count == (len(lit["rows"]) * len(lit["columns"]) if lit else 0)
+    hover(browser, 1, 1, 2)
+    assert mark(browser, 0)["rows"] == [1, 3, 5]
+    assert framed(browser, 0, 3, 3)
+
+
+def test_filters_of_groups_are_shown_with_their_channels(shown):
+    x = RNG.random((1, 6, 5, 5), np.float32)
+    W = RNG.normal(size=(4, 3, 2, 2)).astype(np.float32)
+    depthwise = RNG.normal(size=(4, 1, 2, 2)).astype(np.float32)
+    layers = [Convolution(W, groups=2), Convolution(depthwise, groups=4), Flatten()]
+    browser = shown(network(Sequential(layers, (6, 5, 5)), x))
+    for g, c, read in (0, 3, (3, 6)), (0, 1, (0, 3)), (1, 2, (2, 3)):
+        choose_channel(browser, c, g)
+        hover(browser, g + 1, 1, 2)
+        source = (x, pyconv.conv2d(x, W, groups=2))[g][0, slice(*read), 1:3, 2:4]
+        cells = texts(browser, ".sum:not([hidden]) tr:first-child td:first-child")
+        expected = [f"{v:.2f}".replace("-", "−") for v in source[:, 0, 0]]
+        assert cells[::3] == expected
+        products = source * (W, depthwise)[g][c]
+        said = browser.find_element("css selector", ".reading:not([hidden])").text
+        assert f"are {products.size} products" in said
+        total = float(said.split("sum is ")[1].split()[0].rstrip(".").replace("−", "-"))
+        assert total == pytest.approx(products.sum(), rel=2e-3, abs=1e-3)
+        channels = f"{read[0]}–{read[1] - 1}" if len(source) > 1 else str(read[0])
+        assert f"the channels of its group alone: {channels} of {('Input', 'Conv1')[g]}." in said
+
+
+@pytest.mark.parametrize(
+    ("pooling", "says", "cell"),
+    [
+        ({"pad": 1}, "Padding among them: 3; it counts as −∞ and never wins.", "−∞"),
+        ({"pad": 1, "mode": "average"}, "Outside of the image: 3, which do not count.", ""),
+        (
+            {"pad": 1, "mode": "average", "count_include_pad": True},
+            "Padding among them: 3, and it counts as 0.",
+            "0",
+        ),
+    ],
+)
+def test_padding_of_a_pooling_is_shown_as_what_it_counts_as(shown, pooling, says, cell):
+    x = RNG.random((1, 1, 4, 4), np.float32)
+    trace = network(Sequential([Pooling(2, 2, **pooling), Flatten()], (1, 4, 4)), x)
+    browser = shown(trace)
+    hover(browser, 1, 0, 0)
+    assert says in reading(browser)
+    assert texts(browser, ".sum td")[0] == cell
+    listed = reading(browser).split(" of ")[1].split(":")[0].split(", ")
+    assert len(listed) == (4 if cell else 1)
+    numbers = [float(text) for text in listed if text != "−∞"]
+    mean = sum(numbers) / len(numbers)
+    assert mean == pytest.approx(float(trace["Pool1"].array[0, 0, 0, 0]), abs=1e-3) or cell == "−∞"
+
+
+def test_the_keyboard_goes_from_pixel_to_pixel_and_channel_to_channel(shown):
+    from selenium.webdriver import Keys
+
+    browser = shown(SMALL)
+    choose_channel(browser, 4)
+    hover(browser, 1, 4, 7)
+    browser.find_element("id", "map1").send_keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert reading(browser).startswith("Conv1, channel 4, row 5, column 8:")
+    browser.find_element("id", "map1").send_keys(Keys.PAGE_DOWN, Keys.HOME, Keys.ARROW_LEFT)
+    assert reading(browser).startswith("Conv1, channel 5, row 5, column 0:")
+    # From there, Tab goes to the same place in the next map.
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert reading(browser).startswith("Relu1, channel 5, row 5, column 0:")
+    relu = SMALL["Conv1"].array[0, 5, 5, 0], SMALL["Relu1"].array[0, 5, 5, 0]
+    assert f"max({relu[0]:.3f}, 0) = {relu[1]:.3f}.".replace("-", "−") in reading(browser)
+
+
+def test_units_tell_their_numbers(shown):
+    browser = shown(SMALL)
+    hover(browser, 4, 1, 4)
+    value = SMALL["Affine1"].array[0, 29]
+    said = browser.find_element("id", "units-reading").text
+    assert said.startswith(f"Affine1, unit 29: {value:.3f}.".replace("-", "−"))
+    assert "288 numbers of Pool1 times column 29 of W2" in said
