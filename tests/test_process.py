@@ -111,7 +111,7 @@ def test_environment_forces_an_instruction_set(isa):
 # test_kernels.py itself is for the one in use. CI, under sanitizers, runs all of it for each.
 @pytest.mark.parametrize("isa", [isa for isa in INFO["isas"] if isa != INFO["isa"]])
 def test_kernels_are_right_on_every_other_instruction_set_of_this_cpu(isa):
-    some = "equals_its_twin or every_length or three_by_three and float32 and pad0"
+    some = "equal_their_twins or every_length or three_by_three and float32 and pad0"
     run = python(
         KERNEL_TESTS, isa, str(TESTS / "test_kernels.py"), "-q", "-p", "no:cacheprovider", "-n0",
         "--hypothesis-profile=glance", "-k", some,
