@@ -107,10 +107,9 @@ def gathered(
             terms=sum_of([number(term) for term in dcol[rows, columns]]), value=number(dx[pixel]),
             equals=equals(*dcol[rows, columns], dx[pixel]),
         )  # fmt: skip
-    counted = word(
-        name, least=int(min(counts.flat, default=0)), most=int(max(counts.flat, default=0)),
-        pixels=counts.size, lost=int((counts == 0).sum()),
-    )  # fmt: skip
+    least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
+    lost = int((counts == 0).sum())
+    counted = word(name, least=least, most=most, pixels=counts.size, lost=lost)
     ones = {"overlaps": "np.ones_like(col)", "wins": "won"}[name]
     W, by_channel = dx.shape[3], labels.along(1)
     return [
