@@ -154,7 +154,8 @@ def test_the_pooling_of_the_lecture(batch):
     assert walk.matrix(COL) == cells(COLUMNS) * batch
     won = [cell.strip("[]") for row in windows for cell in row if cell.startswith("[")]
     assert len(won) == 12 * batch
-    maxima = walk.boxes("out = np.max(col, axis=1)")[""][0]
+    lines = walk.steps["out = np.max(col, axis=1)"][1]
+    maxima = next(line for line in lines if line.startswith("│ D0")).replace("│", " ").split()
     if batch == 1:
         assert maxima == won
     else:
@@ -175,7 +176,7 @@ def test_the_size_formula_and_a_sum_stand_there_in_numbers():
     assert "OW = ⌊(W + 2·P − FW) / S⌋ + 1 = (4 + 0 − 3) / 1 + 1 = 2" in says
     says = walk.says(DOT)
     labels, numbers, value = re.search(r"row 0,0, filter F: (D.+) = (.+) = (-?\d+)", says).groups()
-    assert labels.startswith("D0·F0 + D1·F1 + D2·F2 + … + ")
+    assert labels.startswith("D0·F0 + D1·F1 + D2·F2 + D4·F3 + ")
     assert value == walk.matrix(DOT)[0][0]
 
     walk = Walk(run("conv", "--filter", "1,3,1,1", "--input", "1,3,2,2"))
@@ -224,7 +225,10 @@ def test_the_gradient_of_a_pooling_goes_to_the_winner():
     start = lines.index(walk_end(lines))
     forward, backward = Walk(lines[:start]), Walk(lines[start:])
     won = forward.matrix("col = col.reshape(-1, pool_h*pool_w)")
-    assert backward.matrix("dcol[np.arange(len(dcol)), argmax] = dout") == won
+    given = backward.matrix("dcol[np.arange(len(dcol)), argmax] = dout")
+    assert given[::2] == won
+    # a number below each label; the first of a line is taken for a head
+    assert given[1::2] == [["1" if "[" in cell else "0" for cell in row[1:]] for row in won]
     wins = "wins = col2im(won, x.shape, ...)"
     assert "12 of 16 pixels won none" in backward.says(wins)
     (box,) = backward.boxes(wins).values()
@@ -264,7 +268,10 @@ def test_a_picture_is_resized_and_that_is_told(tmp_path):
 
 def test_korean():
     walk = Walk(run("conv", "--lang", "ko", "--backward"))
-    assert walk.title == "(1,3,3,3)와 (2,3,2,2)의 합성곱, 스트라이드 1, 패딩 0, 간격(dilation) 1"
+    assert (
+        walk.title
+        == "합성곱: 입력 (1,3,3,3), 필터 (2,3,2,2), 스트라이드 1, 패딩 0, 간격(dilation) 1"
+    )
     assert "필터 전개" in walk.says(COL_W)
     assert walk.matrix(COL) == cells(COLUMNS)
     assert "최대 풀링" in run("pool", "--lang", "ko")[0]

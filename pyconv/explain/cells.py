@@ -129,7 +129,8 @@ def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
     limits = (WHOLE_SIDE, FEW_ON_A_SIDE) if at else (WHOLE_ROWS, FEW_ROWS)
     rows = chosen(top + height + bottom, *limits, step.heads[0] and step.heads[0].middle)
     row_heads = _heads(step.heads[0], rows)
-    room = width - max((len(head or "") for head in row_heads), default=0)
+    titles = [head.title + " →" for head in step.heads if head]
+    room = width - max(map(len, (*titles, *(head or "" for head in row_heads))), default=0)
     most = WHOLE_SIDE if at else room // 3
     while True:  # once more where the cells turn out to be wider
         columns = chosen(left + breadth + right, most)
@@ -143,7 +144,9 @@ def _grid(step: Step, at: tuple[int, ...], width: int, values: bool) -> Grid:
             break
         most = max(fit, FEWEST)
     title = f"{step.symbol}[{at[0]},{at[1]},:,:]" if at else ""
-    corner = [axis.title if axis else "" for axis in step.heads]
+    corner = [
+        f"{axis.title} {way}" if axis else "" for axis, way in zip(step.heads, "↓→", strict=True)
+    ]
     return Grid(at, title, (corner[0], corner[1]), heads, row_heads, cells)
 
 

@@ -109,7 +109,7 @@ def convolution(
     steps = (
         Step(
             "x", "N, C, H, W = x.shape",
-            rules.images(word, x, window),
+            rules.images(word, x, window, "0"),
             x, labels.maps("D", x.shape[3]), labels.along(1), "D", padding=window.pads,
             numbered=True,
         ),

@@ -15,6 +15,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     word = Words(trace.lang)
     x, W, windows = trace.x, trace.W, trace.windows
     geometry = windows.window.arguments
+    above = word("dout" if dout is not None else "dout ones")
     dout = np.ones_like(trace["y"].array) if dout is None else dout
     dW, db = ops.conv2d_backward_weight(x, dout, W.shape, *geometry)
     dx = ops.conv2d_backward_data(dout, W, x.shape, *geometry)
@@ -38,7 +39,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     ]  # fmt: skip
     steps = (
         Step(
-            "dout", "dout", word("dout"),
+            "dout", "dout", above,
             dout, labels.maps("dY", OW), by_filter, "dY", computed=True,
         ),
         Step(

@@ -171,8 +171,8 @@ def _maps(
             cut = np.minimum(above, -below)
             cut[channels] = -1
             channels.append(int(cut.argmax()))
-        for channel in channels:
-            heading = word("network channel", c=channel, last=len(first.array[0]) - 1)
+        for channel, why in zip(channels, ("largest", "cut"), strict=False):
+            heading = word(f"network channel {why}", c=channel, last=len(first.array[0]) - 1)
             yield heading, _map_row(word, group, channel, colour)
 
 

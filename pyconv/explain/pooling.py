@@ -44,6 +44,7 @@ class PoolingTrace(WindowTrace):
         assert won is not None
         w = self.windows.window
         PH, PW = w.filter_h, w.filter_w
+        above = word("dout" if dout is not None else "dout ones")
         dout = np.ones_like(self["y"].array) if dout is None else dout
         dx = ops.max_pool2d_backward(dout, self.argmax, x.shape, PH, PW, *w.arguments)
         dout = dout.copy()
@@ -55,7 +56,7 @@ class PoolingTrace(WindowTrace):
         C, (_, OH, OW) = x.shape[1], self.windows.positions
         steps = (
             Step(
-                "dout", "dout", word("dout"),
+                "dout", "dout", above,
                 dout, labels.maps("dY", OW), labels.along(1), "dY", computed=True,
             ),
             Step(
@@ -66,11 +67,12 @@ class PoolingTrace(WindowTrace):
             Step(
                 "dwindows", "dcol[np.arange(len(dcol)), argmax] = dout", word("dwindows"),
                 dwindows, windows.names, windows.groups, heads=windows.heads, marked=won,
+                numbered=True,
             ),
             Step(
                 "dcol", f"dcol = dcol.reshape(-1, C*{PH}*{PW})", word("pool dcol"),
                 dwindows.reshape(col.shape), col.names, col.groups, heads=col.heads,
-                marked=won.reshape(col.shape),
+                marked=won.reshape(col.shape), numbered=True,
             ),
             *rules.gathered(word, self.windows, "wins", wins, dwindows.reshape(col.shape), dx),
         )  # fmt: skip
@@ -135,7 +137,7 @@ def pooling(
     by_channel = labels.along(1)
     steps = (
         Step(
-            "x", "N, C, H, W = x.shape", rules.images(word, x, window),
+            "x", "N, C, H, W = x.shape", rules.images(word, x, window, "−∞"),
             x, labels.maps("D", x.shape[3]), labels.along(1), "D", padding=window.pads,
             numbered=True,
         ),
@@ -158,7 +160,7 @@ def pooling(
         Step(
             "maxima", "out = np.max(col, axis=1)", word("maxima"),
             np.ascontiguousarray(y.transpose(0, 2, 3, 1)).reshape(-1),
-            lambda row: pixels(row, winner[row]), lambda row: row % C,
+            lambda row: pixels(row, winner[row]), lambda row: row % C, numbered=True,
         ),
         Step(
             "reshaped", "out = out.reshape(N, out_h, out_w, C)", word("pool reshape"),

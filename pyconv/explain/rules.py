@@ -12,6 +12,8 @@ from .trace import Step
 from .windows import Windows
 from .words import Words
 
+MOST_TERMS = 12  # of a sum: those of the lecture's window
+
 
 def geometry(window: Window) -> dict[str, str]:
     """Stride, padding and dilation as the public functions take them, in their shortest form."""
@@ -77,11 +79,11 @@ def _pair(pair: tuple[int, int]) -> str:
     return str(pair[0]) if pair[0] == pair[1] else f"({pair[0]},{pair[1]})"
 
 
-def images(word: Words, x: Array, window: Window) -> str:
-    """What the images are, and how padding is shown where there is some."""
+def images(word: Words, x: Array, window: Window, outside: str) -> str:
+    """What the images are, and what padding counts as where there is some."""
     N, C, H, W = x.shape
     rule = word("x", images=word.count("image", N), channels=word.count("channel", C), H=H, W=W)
-    return f"{rule}\n{word('pad', pad=labels.PAD)}" if any(window.pads) else rule
+    return f"{rule}\n{word('pad', pad=labels.PAD, value=outside)}" if any(window.pads) else rule
 
 
 def gathered(
@@ -154,6 +156,6 @@ def listed(numbers: Array) -> str:
 
 def sum_of(terms: Sequence[str]) -> str:
     """A sum written out; of many terms the first ones and the last."""
-    if len(terms) > 5:
+    if len(terms) > MOST_TERMS:
         terms = [*terms[:3], "…", terms[-1]]
     return " + ".join(terms)
