@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from pyconv import cli, datasets, explain
 from pyconv.explain.inputs import small_numbers
 from pyconv.explain.picture import save_picture
+from pyconv.explain.rules import short
 
 # The lecture's tables, as they stand there.
 IMAGE = """
@@ -226,13 +227,37 @@ def test_the_gradient_of_a_pooling_goes_to_the_winner():
     forward, backward = Walk(lines[:start]), Walk(lines[start:])
     won = forward.matrix("col = col.reshape(-1, pool_h*pool_w)")
     given = backward.matrix("dcol[np.arange(len(dcol)), argmax] = dout")
-    assert given[::2] == won
+    assert given[::2] == [[cell.replace("D", "dD") for cell in row] for row in won]
     # a number below each label; the first of a line is taken for a head
     assert given[1::2] == [["1" if "[" in cell else "0" for cell in row[1:]] for row in won]
     wins = "wins = col2im(won, x.shape, ...)"
     assert "12 of 16 pixels won none" in backward.says(wins)
     (box,) = backward.boxes(wins).values()
     assert sorted(chain(*box)) == ["0"] * 12 + ["1"] * 4
+
+
+def test_what_holds_for_some_shapes_alone_is_said_of_these():
+    apart = run("conv", "--backward", "--stride", "2", "--input", "1,1,4,4")
+    overlaps = "overlaps = col2im(np.ones_like(col), x.shape, ...)"
+    assert "so that here col2im(im2col(x)) is x" in Walk(apart).says(overlaps)
+
+    padded = Walk(run("pool", "--backward", "--pad", "3", "--input", "1,1,2,2"))
+    assert "out = np.max(col, axis=1, where=inside, initial=-np.inf)" in padded.steps
+    goes = padded.says("dcol[np.arange(len(dcol)), argmax] = dout")
+    assert "of a window of padding alone goes nowhere" in goes
+    assert "goes nowhere" not in " ".join(run("pool", "--backward"))
+
+    ones = Walk(run("conv", "--input", "1,1,2,2", "--filter", "4,1,1,1"))
+    assert set(chain(*ones.matrix(COL_W))) <= {"F0", "G0", "H0", "I0"}
+    assert all(set(column) != {"0"} for column in zip(*ones.matrix(DOT), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(999.6, "1000"), (-0.0, "0"), (0.12345, "0.123"), (-2, "-2"), (1e6, "1000000")],
+)
+def test_a_number_is_written_in_a_few_characters(number, text):
+    assert short(np.float32(number)) == text
 
 
 def test_values_of_a_real_image_stand_below_the_labels(tmp_path):

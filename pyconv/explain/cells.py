@@ -178,7 +178,8 @@ def _row(
 
     def cell(i: int) -> Cell:
         name, number = str(names[i]), short(numbers[i])
-        lines = [number] if step.computed else [name, number] if values and inside[i] else [name]
+        both = values and name != PAD  # of which im2col makes a 0, and a maximum nothing at all
+        lines = [number] if step.computed else [name, number] if both else [name]
         return Cell(places[i], lines, int(groups[i]), name == PAD, bool(won[i]))
 
     cells = iter(map(cell, range(len(x))))

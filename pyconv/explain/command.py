@@ -92,6 +92,7 @@ def conv(
     x = _images(input, batch, image, data)
     shape = inputs.sizes("--filter", filter or f"2,{x.shape[1]},2,2", "FN,C,FH,FW")
     W = inputs.small_numbers(shape, -1, 2, seed=1)
+    W.reshape(len(W), -1)[~W.any(axis=(1, 2, 3)), :1] = 1  # a filter of zeros would show nothing
     trace = convolution(x, W, lang=lang, **inputs.moves(stride, pad, dilation))
     _show(trace, backward, bool(image or data), html, picture)
 

@@ -167,8 +167,9 @@ def _example(
     """One number of the product, worked out: of the first window, or where that may show little."""
     if not len(product):
         return ""
-    # in the middle there is neither padding nor the rim of an image
-    row = row_heads.middle if any(windows.window.pads) or len(product) > WHOLE_ROWS else 0
+    row = 0
+    if any(windows.window.pads) or len(product) > WHOLE_ROWS:
+        row = row_heads.middle or 0  # with less padding, and more of an image, than at its rim
     taps = np.arange(len(col_W))
     terms = [
         f"{pixel}·{tap}"

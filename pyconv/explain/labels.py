@@ -20,11 +20,11 @@ Groups = Callable[..., Array]
 
 
 class Heads(NamedTuple):
-    """What stands at rows or columns of a matrix: what they count, the count, its middle."""
+    """What stands at rows or columns: what they count, what each is called, one in the middle."""
 
     title: str
     names: Callable[[Array], Strings]
-    middle: int = 0
+    middle: int | None = None
 
 
 PAD = "pad"
@@ -95,9 +95,11 @@ def places(title: str, sizes: tuple[int, ...]) -> Heads:
         columns = np.unravel_index(index, sizes)[skipped:]
         return np.array([",".join(map(str, place)) for place in zip(*columns, strict=True)])
 
-    middle = 0
-    for size in sizes:
-        middle = middle * size + size // 2
+    middle = None
+    if title.startswith("n,"):  # taps have none: a filter shows as much at its rim
+        middle = 0
+        for size in sizes:
+            middle = middle * size + size // 2
     return Heads(title[2 * skipped :], names, middle)
 
 

@@ -50,6 +50,7 @@ class PoolingTrace(WindowTrace):
         dout = dout.copy()
         rows = np.ascontiguousarray(dout.transpose(0, 2, 3, 1)).reshape(-1)
         dwindows = np.where(won, rows[:, np.newaxis], 0)
+        goes = word("dwindows") + word("dwindows lost") * (not won.any(axis=1).all())
         col = self["col"]
         wins = ops.col2im(won.astype(x.dtype).reshape(col.shape), x.shape, PH, PW, *w.arguments)
 
@@ -65,14 +66,14 @@ class PoolingTrace(WindowTrace):
                 self["maxima"].groups, computed=True,
             ),
             Step(
-                "dwindows", "dcol[np.arange(len(dcol)), argmax] = dout", word("dwindows"),
-                dwindows, windows.names, windows.groups, heads=windows.heads, marked=won,
-                numbered=True,
+                "dwindows", "dcol[np.arange(len(dcol)), argmax] = dout", goes,
+                dwindows, _pixels(self.windows, "dD"), windows.groups, heads=windows.heads,
+                marked=won, numbered=True,
             ),
             Step(
                 "dcol", f"dcol = dcol.reshape(-1, C*{PH}*{PW})", word("pool dcol"),
-                dwindows.reshape(col.shape), col.names, col.groups, heads=col.heads,
-                marked=won.reshape(col.shape), numbered=True,
+                dwindows.reshape(col.shape), labels.copies(self.windows, "dD"), col.groups,
+                heads=col.heads, marked=won.reshape(col.shape), numbered=True,
             ),
             *rules.gathered(word, self.windows, "wins", wins, dwindows.reshape(col.shape), dx),
         )  # fmt: skip
@@ -126,11 +127,9 @@ def pooling(
     winner = argmax.transpose(0, 2, 3, 1).reshape(-1).astype(np.intp)
     won = np.arange(taps) == winner[:, np.newaxis]
     won &= windows.sources(np.arange(rows * C)[:, np.newaxis] // C, np.arange(taps))[4]
-    copies = labels.copies(windows)
-
-    def pixels(row: Array, tap: Array) -> labels.Strings:
-        return copies(row // C, row % C * taps + tap)
-
+    pixels = _pixels(windows)
+    # im2col copies zeros for padding, which a maximum has to leave out
+    inside = ", where=inside, initial=-np.inf" if any(window.pads) else ""
     sizes = {"N": N, "C": C, "OH": OH, "OW": OW, "FH": window.filter_h, "FW": window.filter_w}
     row_heads = labels.places("n,oy,ox", windows.positions)
     tap_heads = labels.places("c,fy,fx", windows.taps)
@@ -145,7 +144,7 @@ def pooling(
             "col", rules.im2col_code(window),
             word("pool col", rows=rows, columns=columns, **sizes)
             + f"\n{rules.output_size(windows, 'P')}",
-            col, copies, lambda row, k: k // taps, heads=(row_heads, tap_heads),
+            col, labels.copies(windows), lambda row, k: k // taps, heads=(row_heads, tap_heads),
         ),
         Step(
             "windows", "col = col.reshape(-1, pool_h*pool_w)",
@@ -158,7 +157,7 @@ def pooling(
             marked=won,
         ),
         Step(
-            "maxima", "out = np.max(col, axis=1)", word("maxima"),
+            "maxima", f"out = np.max(col, axis=1{inside})", word("maxima"),
             np.ascontiguousarray(y.transpose(0, 2, 3, 1)).reshape(-1),
             lambda row: pixels(row, winner[row]), lambda row: row % C, numbered=True,
         ),
@@ -178,3 +177,10 @@ def pooling(
         **rules.geometry(window),
     )  # fmt: skip
     return PoolingTrace(title, steps, lang, x, windows, argmax)
+
+
+def _pixels(windows: Windows, prefix: str = "D") -> labels.Names:
+    """Of a row for each window of a channel: the pixels that its cells are copies of."""
+    C, PH, PW = windows.taps
+    copies = labels.copies(windows, prefix)
+    return lambda row, tap: copies(row // C, row % C * PH * PW + tap)

@@ -111,7 +111,8 @@ def gathered(
         )  # fmt: skip
     least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
     lost = int((counts == 0).sum())
-    counted = word(name, least=least, most=most, pixels=counts.size, lost=lost)
+    sentence = "overlaps none" if name == "overlaps" and least == most == 1 else name
+    counted = word(sentence, least=least, most=most, pixels=counts.size, lost=lost)
     ones = {"overlaps": "np.ones_like(col)", "wins": "won"}[name]
     W, by_channel = dx.shape[3], labels.along(1)
     return [
@@ -134,6 +135,9 @@ def matrices(left: Array, right: Array, out: Array) -> dict[str, str]:
 
 def short(value: float) -> str:
     """A number in a few characters."""
+    value = (
+        float(f"{value:.3g}") + 0.0 if abs(value) < 1000 else value
+    )  # 999.6 is 1000, and -0.0 is 0
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
@@ -150,7 +154,7 @@ def number(value: float) -> str:
 
 def listed(numbers: Array) -> str:
     """The first of some numbers and the last: 0, 1, 2, …, 24."""
-    shown = [*numbers] if len(numbers) <= 5 else [*numbers[:3], "…", numbers[-1]]
+    shown = [*numbers] if len(numbers) <= MOST_TERMS else [*numbers[:3], "…", numbers[-1]]
     return ", ".join(map(str, shown))
 
 
