@@ -209,8 +209,8 @@ def test_deep_networks_and_one_s_own_are_shown_too(shown):
     assert framed(browser, 2, 1, 4, "from3")
     browser = shown(network(own(), RNG.random((1, 3, 12, 14), np.float32)))
     hover(browser, 1, 0, 0)  # its window hangs over the edge
-    assert "are 27 products" in reading(browser)
-    assert "Padding among them: 15, and it counts as 0." in reading(browser)
+    assert "gives 27 products" in reading(browser)
+    assert "Outside of the image: 15, counted as 0." in reading(browser)
     assert len(browser.find_elements("css selector", ".sum table")) == 9
     hover(browser, 4, 1, 1)
     assert "The mean of " in reading(browser)

@@ -54,8 +54,7 @@ def write_flow(
         "labels": None if labels is None else [int(label) for label in labels],
         "batch": len(trace.steps[0].array),
     }
-    classes = trace.steps[-1].shape[1]
-    title = words["title"].format(name=trace.title, classes=classes)
+    title = words["title"].format(name=trace.title)
     parts = pages.escaped(words)
     parts |= {
         "lang": trace.lang,

@@ -2,11 +2,19 @@
 // Builds the page: the flow, a section for each convolution and what follows it up to the next, and the units.
 
 const words = trace.words;
-const say = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+// A text with its {values}, and [one|several] by its count
+const say = (key, values = {}) => words[key]
+  .replace(/\[(\w+)\|(\w+)\]/g, (_, one, several) => (values.count === 1 ? one : several))
+  .replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const minus = (text) => text.replace("-", "−");
 const number = (v) => minus(Math.abs(v) >= 100 ? v.toFixed(1) : v !== 0 && Math.abs(v) < 0.0005 ? v.toExponential(1) : v.toFixed(3));
 const short = (v) => minus(v.toFixed(2).replace(/^-0.00$/, "0.00"));
 const term = (v) => (v < 0 ? `(${number(v)})` : number(v));
+// Whether numbers as they are printed give a result as it is printed.
+const printed = (v) => Number(number(v).replaceAll("−", "-"));
+const equals = (terms, v) => (Math.abs(terms - printed(v)) <= 1e-12 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
+const plusBias = (b, bias, sum, v) =>
+  say("bias", { b, bv: term(bias), sum: number(sum), v: number(v), equals: equals(printed(sum) + printed(bias), v) });
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 const MOST_BARS = 20;
 
@@ -171,7 +179,7 @@ function explained() {
   const text = [say(single ? "pixel" : "place", { ...place, v: number(value) })], tables = [];
   if (at === 0) {
     const count = marks[1] ? marks[1].rows.length * marks[1].columns.length : 0;
-    if (steps[1].window) text.push(say(count === 1 ? "usedonce" : "used", { count, name: steps[1].name }));
+    if (steps[1].window) text.push(say("used", { count, name: steps[1].name }));
     return { text, tables };
   }
   const from = steps[at - 1].name;
@@ -187,7 +195,7 @@ function explained() {
       const products = window.map((part, k) => part.map((v, tap) => (v === null ? null : v * filter[k][tap])));
       const sum = products.flat().reduce((a, b) => a + (b ?? 0), 0);
       text.push(say("sum", { count: h * w * window.length, c, W, sum: number(sum) }));
-      text.push(bias ? say("bias", { b: bias, bv: term(step.b[c]), sum: number(sum), v: number(value) }) : "");
+      if (bias) text.push(plusBias(`${bias}[${c}]`, step.b[c], sum, value));
       if (readable && window.length <= 3) {
         const most = (parts) => Math.max(...parts.flat().map((v) => Math.abs(v ?? 0)));
         window.forEach((part, k) => {
@@ -199,7 +207,7 @@ function explained() {
         });
       }
     } else {
-      text.push(say("channels", { h, w, C: read.length, from, W, c }));
+      text.push(say("channels", { h, w, count: read.length, from, W, c }));
     }
     if (groupCount(at) > 1) text.push(say("group", { channels: span(read), from }));
   } else {
@@ -211,9 +219,9 @@ function explained() {
     if (winner) text.push(say(tied ? "tied" : "wins", { from, y: winner[0], x: winner[1] }));
     if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark, empty }));
   }
-  for (const [counts, key] of [["0", "padding"], ["−∞", "paddinglow"], ["", "paddingout"]]) {
-    const count = over.filter((one) => one === counts).length * read.length;
-    if (count) text.push(say(key, { count }));
+  for (const v of ["0", "−∞", ""]) {
+    const count = over.filter((one) => one === v).length * read.length;
+    if (count) text.push(say(v ? "padding" : "paddingout", { count, v }));
   }
   return { text, tables };
 }
