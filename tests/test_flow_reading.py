@@ -202,10 +202,59 @@ def test_the_keyboard_goes_from_pixel_to_pixel_and_channel_to_channel(shown):
     assert f"max({relu[0]:.3f}, 0) = {relu[1]:.3f}.".replace("-", "−") in reading(browser)
 
 
+def said_of_units(browser):
+    return browser.find_element("id", "units-reading").text
+
+
 def test_units_tell_their_numbers(shown):
     browser = shown(SMALL)
-    hover(browser, 4, 1, 4)
+    hover(browser, 4, 4, 5)
     value = SMALL["Affine1"].array[0, 29]
-    said = browser.find_element("id", "units-reading").text
-    assert said.startswith(f"Affine1, unit 29: {value:.3f}.".replace("-", "−"))
-    assert "288 numbers of Pool1 times column 29 of W2" in said
+    assert said_of_units(browser).startswith(f"Affine1, unit 29: {value:.3f}.".replace("-", "−"))
+    assert "numbers of Pool1 times column 29 of W2, added up (+ b2[29])" in said_of_units(browser)
+
+
+def test_units_lie_in_one_block_that_is_said_to_be_of_one_image(shown):
+    browser = shown(SMALL)
+    heading = "Affine1 (3,30), 30 units of this image"
+    assert texts(browser, "#units h3") == [
+        heading, heading.replace("Affine1", "Relu2"), "Affine2 (3,4)", "Softmax (3,4)",
+    ]  # fmt: skip
+    size = "const { width, height } = document.querySelector(arguments[0]); return [width, height]"
+    assert browser.execute_script(size, "#map4") == [6 * 16, 5 * 16]
+    assert browser.execute_script(size, "#flow li:nth-child(5) canvas") == [6, 5]
+
+
+def test_a_score_and_a_probability_tell_what_they_are_made_of(shown):
+    from selenium.webdriver import Keys
+
+    browser = shown(SMALL)
+    bar = browser.execute_script(
+        "const bar = document.querySelectorAll('#units article:nth-child(3) li')[2];"
+        "bar.scrollIntoView({ block: 'center' }); return bar.getBoundingClientRect().toJSON()"
+    )
+    place = {"x": bar["x"] + 5, "y": bar["y"] + 5}
+    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", **place})
+    said = said_of_units(browser)
+    scores = SMALL["Affine2"].array[0]
+    assert said.startswith(f"Affine2, unit 2: {scores[2]:.3f}.".replace("-", "−"))
+    products = SMALL["Relu2"].array[0] * SMALL["Affine2"].parameters["W3"][:, 2]
+    most = np.argsort(-np.abs(products))[:3]
+    assert [int(k) for k in re.findall(r"Relu2\[(\d+)\]", said)] == most.tolist()
+    found = list(equations(said))
+    expected = [*products[most], scores[2]]
+    np.testing.assert_allclose([float(right) for *_, right in found], expected, atol=6e-4)
+    assert all((left == right) == (sign == "=") for left, sign, right in found)
+    assert f" With b3[2]: {products.sum():.3f} + ".replace("-", "−") in said
+    bars = browser.find_element("css selector", "#units article:nth-child(4) .bars")
+    bars.send_keys(Keys.ARROW_DOWN)
+    odds = np.exp(scores.astype(float))
+    assert said_of_units(browser) == (
+        f"Softmax, unit 1: {100 * odds[1] / odds.sum():.1f} %. exp({scores[1]:.3f}) ≈ "
+        f"{odds[1]:#.4g}, divided by the sum of exp of every score, {odds.sum():#.4g}."
+    ).replace("-", "−")
+    # Another image is begun with the score of its answer.
+    browser.find_elements("css selector", "#images label")[1].click()
+    guess = SMALL["Softmax"].array[1].argmax()
+    assert said_of_units(browser).startswith(f"Affine2, unit {guess}: ")
+    browser.find_elements("css selector", "#images label")[0].click()

@@ -52,6 +52,16 @@ function paint(canvas, i, c, { cell } = {}) {
   return context;
 }
 
+// Rows of units: how many stand side by side, and the picture of them
+const across = (count) => (count > MOST_BARS ? Math.ceil(Math.sqrt(count)) : 1);
+function paintUnits(canvas, i, cell = 1) {
+  const values = [...valuesOf(i)], count = values.length, W = across(count), H = Math.ceil(count / W);
+  while (values.length < H * W) values.push(0);
+  const context = drawMap(canvas, H, W, values, largestOf(i), { cell });
+  context.clearRect((count - (H - 1) * W) * cell, (H - 1) * cell, W * cell, cell);
+  return context;
+}
+
 const shapeText = (shape) => `(${shape.join(",")})`;
 const decorative = () => element("canvas", { "aria-hidden": "true" });
 
@@ -78,11 +88,8 @@ const flow = steps.map((step, i) => {
   );
   return () => {
     if (step.channels) return paint(canvas, i, channelOf(i));
-    const values = [...valuesOf(i)], across = values.length > MOST_BARS ? Math.ceil(Math.sqrt(values.length)) : 1;
-    const down = Math.ceil(values.length / across);
-    canvas.style.height = across === 1 ? "84px" : "60px";
-    while (values.length < across * down) values.push(0);
-    return drawMap(canvas, down, across, values, largestOf(i));
+    canvas.style.height = across(W) === 1 ? "84px" : "60px";
+    return paintUnits(canvas, i);
   };
 });
 
