@@ -250,3 +250,16 @@ def test_a_phone_does_not_scroll_sideways(shown, make):
     made = make()
     browser = shown(network(made, RNG.random((2, *made.input_dim), np.float32)), width=360)
     assert not scrolls_sideways(browser)
+    stages = browser.execute_script(
+        "return [...document.querySelectorAll('.stage')].map((stage) =>"
+        "[...stage.querySelectorAll('canvas')].map((map) => [map.width, map.offsetWidth]))"
+    )
+    for maps in stages:  # those of one size are of one width
+        assert len({width for width, _ in maps}) == len({tuple(one) for one in maps})
+    # The reading, which stays in view, covers no rules.
+    tops = browser.execute_script(
+        "document.querySelector('.rules').scrollIntoView({ block: 'end' });"
+        "return ['.stage', '.reading'].map((one) =>"
+        "document.querySelector(one).getBoundingClientRect().top)"
+    )
+    assert tops[0] < tops[1]

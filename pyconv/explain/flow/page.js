@@ -136,7 +136,7 @@ function mapFigure(i, g, id = `map${i}`) {
   pointer(canvas, H, W, say("map", { name: steps[i].name, H, W }), here, choose, (by) => turnTo(g, chosen[g] + by));
   const which = element("span", {});
   const caption = element("figcaption", {}, element("strong", {}, steps[i].name), " ", which);
-  const figure = element("figure", { style: `flex: ${W} 1 ${Math.min(5 * W, 260)}px; max-width: ${Math.max(Math.min(12 * W, 400), 96)}px` }, caption, canvas);
+  const figure = element("figure", {}, caption, canvas);
   const draw = () => {
     const c = channelOf(i), cell = cellOf(H, W), context = paint(canvas, i, c, { cell });
     which.textContent = (i === 0 && feedsFilters(0)) || steps[i].shape[1] === 1 ? `${H}×${W}` : say("of", { c, H, W });
@@ -150,7 +150,7 @@ function mapFigure(i, g, id = `map${i}`) {
     }
     if (marks[i]) drawMark(context, cell, marks[i]);
   };
-  return { figure, draw };
+  return { figure, draw, W };
 }
 
 let marks = [];
@@ -285,6 +285,11 @@ function groupSection(indices, g) {
   const figures = indices.map((i) => mapFigure(i, g));
   // What the first of them is made of stands beside it, and not a section above alone.
   if (g > 0) figures.unshift(mapFigure(indices[0] - 1, g - 1, `from${indices[0]}`));
+  // Maps of one size are of one width: their part of the line, where that is not too little or too much.
+  const sides = figures.map(({ W }) => W), most = Math.max(...sides), all = sides.reduce((a, b) => a + b);
+  figures.forEach(({ figure, W }) => {
+    figure.style.width = `clamp(${Math.min(5.5, 260 / most) * W}px, ${(100 / all) * W}% - 16px, ${Math.min(24, 400 / most) * W}px)`;
+  });
   const reading = element("p", { class: "reading", "aria-live": "polite" }), tables = element("div", { class: "sum", "aria-hidden": "true" });
   const heading = element("h2", { id: `group${g}` }, names.join(" → "));
   const section = element("section", { "aria-labelledby": `group${g}` }, heading);
@@ -295,7 +300,8 @@ function groupSection(indices, g) {
   const label = element("output", { for: `channel${g}` });
   slider.addEventListener("input", () => turnTo(g, Number(slider.value)));
   if (cards) section.append(element("label", { class: "channel" }, label, slider));
-  section.append(element("div", { class: "stage" }, ...figures.map(({ figure }) => figure)), reading, tables);
+  // In a box of their own: the reading, which stays in view, lies on maps only.
+  section.append(element("div", {}, element("div", { class: "stage" }, ...figures.map(({ figure }) => figure)), reading), tables);
   if (cards) section.append(element("h3", {}, cards.heading), element("p", { class: "note" }, cards.note), cards.cards);
   else if (own.length && steps[own[0]].shape[1] > 1) section.append(element("p", { class: "note" }, say("some", { count: 1, total: steps[own[0]].shape[1] })));
   byId("maps").append(section);
