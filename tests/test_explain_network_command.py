@@ -100,7 +100,8 @@ def test_without_weights_a_network_is_trained_and_not_that_of_this_folder(
     assert max(map(len, out.splitlines())) <= 40
     out = " ".join(out.split())
     network, accuracy = trained({})
-    assert f"trained on the digits that come with pyconv: {100 * accuracy:.1f} %" in out
+    assert out.startswith(f"Trained on the digits that come with pyconv: {100 * accuracy:.1f} %")
+    assert out.count("SimpleConvNet") == 1
     assert f"The network says {network.predict(load_digits()[1][0][:1]).argmax()}," in out
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 

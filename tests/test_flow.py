@@ -209,8 +209,8 @@ def test_deep_networks_and_one_s_own_are_shown_too(shown):
     assert framed(browser, 2, 1, 4, "from3")
     browser = shown(network(own(), RNG.random((1, 3, 12, 14), np.float32)))
     hover(browser, 1, 0, 0)  # its window hangs over the edge
-    assert "are 27 products" in reading(browser)
-    assert "Padding among them: 15, and it counts as 0." in reading(browser)
+    assert "gives 27 products" in reading(browser)
+    assert "Outside of the image: 15, counted as 0." in reading(browser)
     assert len(browser.find_elements("css selector", ".sum table")) == 9
     hover(browser, 4, 1, 1)
     assert "The mean of " in reading(browser)
@@ -250,3 +250,16 @@ def test_a_phone_does_not_scroll_sideways(shown, make):
     made = make()
     browser = shown(network(made, RNG.random((2, *made.input_dim), np.float32)), width=360)
     assert not scrolls_sideways(browser)
+    stages = browser.execute_script(
+        "return [...document.querySelectorAll('.stage')].map((stage) =>"
+        "[...stage.querySelectorAll('canvas')].map((map) => [map.width, map.offsetWidth]))"
+    )
+    for maps in stages:  # those of one size are of one width
+        assert len({width for width, _ in maps}) == len({tuple(one) for one in maps})
+    # The reading, which stays in view, covers no rules.
+    tops = browser.execute_script(
+        "document.querySelector('.rules').scrollIntoView({ block: 'end' });"
+        "return ['.stage', '.reading'].map((one) =>"
+        "document.querySelector(one).getBoundingClientRect().top)"
+    )
+    assert tops[0] < tops[1]

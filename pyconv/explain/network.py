@@ -156,10 +156,9 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
             f"{type(network).__name__}.predict computes something else than the network's layers "
             "one after another, so their arrays would not be its own"
         )
-    classes = scores.shape[1]
-    last = f"{steps[-1].rule}\n{word('network scores', classes=classes)}"
+    last = f"{steps[-1].rule}\n{word('network scores')}"
     steps[-1] = replace(steps[-1], rule=last)
-    rule = word("network softmax", classes=classes)
+    rule = word("network softmax")
     steps.append(_step("Softmax", "y = softmax(x)", rule, np.exp(log_softmax(scores))))
     return NetworkTrace(title, tuple(steps), lang)
 
@@ -252,8 +251,10 @@ def _outside(word: Words, layer: Pooling, windows: Windows) -> list[str]:
     *_, inside = windows.sources(np.array([[0], [rows - 1]]), np.arange(columns))
     if inside.all():  # the first window and the last, which reach furthest
         return []
-    padded = layer.count_include_pad and any(windows.window.pads)
-    return [word(f"network outside {'padded' if padded else layer.mode}")]
+    if not (layer.count_include_pad and any(windows.window.pads)):
+        return [word(f"network outside {layer.mode}")]
+    beyond = [word("network outside beyond")] if layer.ceil_mode else []
+    return [word("network outside padded"), *beyond]
 
 
 def _span(first: int, count: int) -> str:

@@ -11,13 +11,13 @@ import numpy as np
 
 from ... import pages
 from ...checks import Array
-from ...layers import Convolution, Layer, Pooling, Relu
+from ...layers import Affine, Convolution, Layer, Pooling, Relu
 from ...window import Window
 from ..network import LayerStep, NetworkTrace
 
 MOST_OF_A_LAYER = 20_000  # numbers of an image; of larger layers the first channels are shown
 COLOURS = 3  # channels of an image that are drawn as one picture
-MOST_OF_FILTERS = 5_000
+MOST_OF_WEIGHTS = 5_000
 MOST_OF_THE_PAGE = 500_000  # characters of numbers: it holds as many images of the batch as fit
 
 
@@ -54,8 +54,7 @@ def write_flow(
         "labels": None if labels is None else [int(label) for label in labels],
         "batch": len(trace.steps[0].array),
     }
-    classes = trace.steps[-1].shape[1]
-    title = words["title"].format(name=trace.title, classes=classes)
+    title = words["title"].format(name=trace.title)
     parts = pages.escaped(words)
     parts |= {
         "lang": trace.lang,
@@ -87,6 +86,8 @@ def _kind(layer: Layer | None) -> str:
         return "conv"
     if isinstance(layer, Pooling):
         return layer.mode
+    if isinstance(layer, Affine):
+        return "affine"
     return "relu" if isinstance(layer, Relu) else "other"
 
 
@@ -119,9 +120,9 @@ def _step(step: LayerStep, channels: int | None) -> dict[str, Any]:
         described["padded"] = step.layer.count_include_pad
     if isinstance(step.layer, Convolution):
         described["taps"] = step.layer.W.shape[1:]
-        if step.layer.W.size <= MOST_OF_FILTERS:
-            described["W"] = _packed(step.layer.W)
-            described["b"] = _packed(np.broadcast_to(step.layer.b, len(step.layer.W)))
+    if isinstance(step.layer, Convolution | Affine) and step.layer.W.size <= MOST_OF_WEIGHTS:
+        described["W"] = _packed(step.layer.W)
+        described["b"] = _packed(np.broadcast_to(step.layer.b, step.shape[1]))
     return described
 
 

@@ -52,7 +52,7 @@ function drawMap(canvas, H, W, values, largest, { above = "above", cell = 1 } = 
   return context;
 }
 
-// In the middle of a map that has nothing to show, so that it does not look as if something were missing.
+// So that a map with nothing to show does not look as if it were missing.
 function drawNought(context) {
   const { width, height } = context.canvas;
   context.fillStyle = css(colours.ink, 0.5);
@@ -65,8 +65,8 @@ function drawNought(context) {
 // A dot on every pixel that wins a window, and lines between windows that stand side by side.
 function drawWinners(context, cell, H, W, window, places) {
   context.fillStyle = context.strokeStyle = css(colours.ink, 0.22);
-  const [[h, sy, , py], [w, sx, , px]] = window;
-  if (h === sy && w === sx) {
+  const [[h, sy, dy, py], [w, sx, dx, px]] = window;
+  if (h === sy && w === sx && dy * dx === 1) {
     for (let y = h - py; y < H; y += h) context.fillRect(0, y * cell - 0.5, W * cell, 1);
     for (let x = w - px; x < W; x += w) context.fillRect(x * cell - 0.5, 0, 1, H * cell);
   }

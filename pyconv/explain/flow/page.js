@@ -2,11 +2,19 @@
 // Builds the page: the flow, a section for each convolution and what follows it up to the next, and the units.
 
 const words = trace.words;
-const say = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+// A text with its {values}, and [one|several] by its count
+const say = (key, values = {}) => words[key]
+  .replace(/\[(\w+)\|(\w+)\]/g, (_, one, several) => (values.count === 1 ? one : several))
+  .replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const minus = (text) => text.replace("-", "−");
 const number = (v) => minus(Math.abs(v) >= 100 ? v.toFixed(1) : v !== 0 && Math.abs(v) < 0.0005 ? v.toExponential(1) : v.toFixed(3));
 const short = (v) => minus(v.toFixed(2).replace(/^-0.00$/, "0.00"));
 const term = (v) => (v < 0 ? `(${number(v)})` : number(v));
+// Whether numbers as they are printed give a result as it is printed.
+const printed = (v) => Number(number(v).replaceAll("−", "-"));
+const equals = (terms, v) => (Math.abs(terms - printed(v)) <= 1e-12 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
+const plusBias = (b, bias, sum, v) =>
+  say("bias", { b, bv: term(bias), sum: number(sum), v: number(v), equals: equals(printed(sum) + printed(bias), v) });
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 const MOST_BARS = 20;
 
@@ -44,6 +52,16 @@ function paint(canvas, i, c, { cell } = {}) {
   return context;
 }
 
+// Rows of units: how many stand side by side, and the picture of them
+const across = (count) => (count > MOST_BARS ? Math.ceil(Math.sqrt(count)) : 1);
+function paintUnits(canvas, i, cell = 1) {
+  const values = [...valuesOf(i)], count = values.length, W = across(count), H = Math.ceil(count / W);
+  while (values.length < H * W) values.push(0);
+  const context = drawMap(canvas, H, W, values, largestOf(i), { cell });
+  context.clearRect((count - (H - 1) * W) * cell, (H - 1) * cell, W * cell, cell);
+  return context;
+}
+
 const shapeText = (shape) => `(${shape.join(",")})`;
 const decorative = () => element("canvas", { "aria-hidden": "true" });
 
@@ -70,11 +88,8 @@ const flow = steps.map((step, i) => {
   );
   return () => {
     if (step.channels) return paint(canvas, i, channelOf(i));
-    const values = [...valuesOf(i)], across = values.length > MOST_BARS ? Math.ceil(Math.sqrt(values.length)) : 1;
-    const down = Math.ceil(values.length / across);
-    canvas.style.height = across === 1 ? "84px" : "60px";
-    while (values.length < across * down) values.push(0);
-    return drawMap(canvas, down, across, values, largestOf(i));
+    canvas.style.height = across(W) === 1 ? "84px" : "60px";
+    return paintUnits(canvas, i);
   };
 });
 
@@ -121,7 +136,7 @@ function mapFigure(i, g, id = `map${i}`) {
   pointer(canvas, H, W, say("map", { name: steps[i].name, H, W }), here, choose, (by) => turnTo(g, chosen[g] + by));
   const which = element("span", {});
   const caption = element("figcaption", {}, element("strong", {}, steps[i].name), " ", which);
-  const figure = element("figure", { style: `flex: ${W} 1 ${Math.min(5 * W, 260)}px; max-width: ${Math.max(Math.min(12 * W, 400), 96)}px` }, caption, canvas);
+  const figure = element("figure", {}, caption, canvas);
   const draw = () => {
     const c = channelOf(i), cell = cellOf(H, W), context = paint(canvas, i, c, { cell });
     which.textContent = (i === 0 && feedsFilters(0)) || steps[i].shape[1] === 1 ? `${H}×${W}` : say("of", { c, H, W });
@@ -135,7 +150,7 @@ function mapFigure(i, g, id = `map${i}`) {
     }
     if (marks[i]) drawMark(context, cell, marks[i]);
   };
-  return { figure, draw };
+  return { figure, draw, W };
 }
 
 let marks = [];
@@ -171,7 +186,7 @@ function explained() {
   const text = [say(single ? "pixel" : "place", { ...place, v: number(value) })], tables = [];
   if (at === 0) {
     const count = marks[1] ? marks[1].rows.length * marks[1].columns.length : 0;
-    if (steps[1].window) text.push(say(count === 1 ? "usedonce" : "used", { count, name: steps[1].name }));
+    if (steps[1].window) text.push(say("used", { count, name: steps[1].name }));
     return { text, tables };
   }
   const from = steps[at - 1].name;
@@ -187,7 +202,7 @@ function explained() {
       const products = window.map((part, k) => part.map((v, tap) => (v === null ? null : v * filter[k][tap])));
       const sum = products.flat().reduce((a, b) => a + (b ?? 0), 0);
       text.push(say("sum", { count: h * w * window.length, c, W, sum: number(sum) }));
-      text.push(bias ? say("bias", { b: bias, bv: term(step.b[c]), sum: number(sum), v: number(value) }) : "");
+      if (bias) text.push(plusBias(`${bias}[${c}]`, step.b[c], sum, value));
       if (readable && window.length <= 3) {
         const most = (parts) => Math.max(...parts.flat().map((v) => Math.abs(v ?? 0)));
         window.forEach((part, k) => {
@@ -199,7 +214,7 @@ function explained() {
         });
       }
     } else {
-      text.push(say("channels", { h, w, C: read.length, from, W, c }));
+      text.push(say("channels", { h, w, count: read.length, from, W, c }));
     }
     if (groupCount(at) > 1) text.push(say("group", { channels: span(read), from }));
   } else {
@@ -211,9 +226,9 @@ function explained() {
     if (winner) text.push(say(tied ? "tied" : "wins", { from, y: winner[0], x: winner[1] }));
     if (readable) tables.push(numbers(say("window", { name: from }), part, h, w, largestOf(at - 1), { above: scale(at - 1), mark, empty }));
   }
-  for (const [counts, key] of [["0", "padding"], ["−∞", "paddinglow"], ["", "paddingout"]]) {
-    const count = over.filter((one) => one === counts).length * read.length;
-    if (count) text.push(say(key, { count }));
+  for (const v of ["0", "−∞", ""]) {
+    const count = over.filter((one) => one === v).length * read.length;
+    if (count) text.push(say(v ? "padding" : "paddingout", { count, v }));
   }
   return { text, tables };
 }
@@ -270,6 +285,11 @@ function groupSection(indices, g) {
   const figures = indices.map((i) => mapFigure(i, g));
   // What the first of them is made of stands beside it, and not a section above alone.
   if (g > 0) figures.unshift(mapFigure(indices[0] - 1, g - 1, `from${indices[0]}`));
+  // Maps of one size are of one width: their part of the line, where that is not too little or too much.
+  const sides = figures.map(({ W }) => W), most = Math.max(...sides), all = sides.reduce((a, b) => a + b);
+  figures.forEach(({ figure, W }) => {
+    figure.style.width = `clamp(${Math.min(5.5, 260 / most) * W}px, ${(100 / all) * W}% - 16px, ${Math.min(24, 400 / most) * W}px)`;
+  });
   const reading = element("p", { class: "reading", "aria-live": "polite" }), tables = element("div", { class: "sum", "aria-hidden": "true" });
   const heading = element("h2", { id: `group${g}` }, names.join(" → "));
   const section = element("section", { "aria-labelledby": `group${g}` }, heading);
@@ -280,7 +300,8 @@ function groupSection(indices, g) {
   const label = element("output", { for: `channel${g}` });
   slider.addEventListener("input", () => turnTo(g, Number(slider.value)));
   if (cards) section.append(element("label", { class: "channel" }, label, slider));
-  section.append(element("div", { class: "stage" }, ...figures.map(({ figure }) => figure)), reading, tables);
+  // In a box of their own: the reading, which stays in view, lies on maps only.
+  section.append(element("div", {}, element("div", { class: "stage" }, ...figures.map(({ figure }) => figure)), reading), tables);
   if (cards) section.append(element("h3", {}, cards.heading), element("p", { class: "note" }, cards.note), cards.cards);
   else if (own.length && steps[own[0]].shape[1] > 1) section.append(element("p", { class: "note" }, say("some", { count: 1, total: steps[own[0]].shape[1] })));
   byId("maps").append(section);

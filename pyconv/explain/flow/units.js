@@ -1,8 +1,10 @@
 "use strict";
 // Rows of units: cells where there are many, bars where there are few. Then everything begins.
 
+const picked = {}; // the unit k of step i that is pointed at
+
 function barsOf(i) {
-  const list = element("ol", { class: "bars", start: "0", "aria-label": steps[i].name });
+  const list = element("ol", { class: "bars" });
   return { body: list, draw() {
     const values = [...valuesOf(i)], last = i === steps.length - 1;
     const low = Math.min(0, ...values), high = last ? 1 : Math.max(0, ...values), room = high - low || 1;
@@ -13,49 +15,66 @@ function barsOf(i) {
       bar.style.width = `${(100 * Math.abs(value)) / room}%`;
       const zero = element("i", { class: "axis" });
       zero.style.left = `${(-100 * low) / room}%`;
-      return element("li", k === best ? { class: "best" } : {}, element("span", {}, String(k)),
+      return element("li", { class: `${k === best ? "best" : ""} ${picked.i === i && picked.k === k ? "picked" : ""}` }, element("span", {}, String(k)),
         element("span", { class: "track", "aria-hidden": "true" }, bar, zero), element("b", {}, last ? percent(value) : number(value)));
     }));
   } };
 }
 
-function cellsOf(i) {
-  const canvas = element("canvas", { id: `map${i}`, class: "cells" }), count = sizes[i][2];
-  const W = Math.min(count, Math.max(25, Math.ceil(Math.sqrt(4 * count)))), H = Math.ceil(count / W), cell = cellOf(H, W);
-  let unit = 0;
-  const draw = () => {
-    const values = [...valuesOf(i)];
-    while (values.length < H * W) values.push(0);
-    const context = drawMap(canvas, H, W, values, largestOf(i), { cell });
-    context.clearRect((count - (H - 1) * W) * cell, (H - 1) * cell, W * cell, cell);
-    if (unit >= 0 && byId("units-reading").dataset.step === String(i)) {
-      const [y, x] = [Math.floor(unit / W), unit % W];
-      drawMark(context, cell, { rows: [y], columns: [x] });
+function cellsOf(i, H, W) {
+  const canvas = element("canvas", { id: `map${i}`, class: "cells" }), cell = cellOf(H, W);
+  return { body: canvas, draw() {
+    const context = paintUnits(canvas, i, cell);
+    if (picked.i === i) drawMark(context, cell, { rows: [Math.floor(picked.k / W)], columns: [picked.k % W] });
+  } };
+}
+
+// What a unit is made of; number by number where the page holds all that it takes.
+function unitText({ i, k }) {
+  const { name, kind, shape, parameters: [W, b], ...held } = steps[i], last = i === steps.length - 1, value = valuesOf(i)[k];
+  const text = [say("unit", { name, i: k, v: last ? percent(value) : number(value) })];
+  if (i === 0) return text;
+  const from = steps[i - 1].name, before = [...valuesOf(i - 1)], whole = before.length === unitsOf(steps[i - 1]);
+  if (kind === "relu") text.push(say("relu", { a: number(before[k]), v: number(value) }));
+  if (kind === "affine") {
+    text.push(say("affine", { from, i: k, W, plus: b ? ` (+ ${b}[${k}])` : "" }));
+    if (held.W && whole) {
+      const weights = before.map((_, unit) => held.W[unit * shape[1] + k]);
+      const parts = before.map((v, unit) => [v * weights[unit], unit]).sort(([one], [other]) => Math.abs(other) - Math.abs(one));
+      const list = parts.slice(0, 3).map(([p, unit]) => {
+        const [v, w] = [before[unit], weights[unit]];
+        return `${from}[${unit}] (${number(v)} × ${term(w)} ${equals(printed(v) * printed(w), p)} ${number(p)})`;
+      });
+      text.push(say("most", { list: list.join(", ") }));
+      if (b) text.push(plusBias(`${b}[${k}]`, held.b[k], parts.reduce((sum, [p]) => sum + p, 0), value));
     }
-  };
-  const choose = (y, x) => {
-    if (y * W + x >= count) return;
-    unit = y * W + x;
-    const { kind, parameters, name } = steps[i], value = valuesOf(i)[unit], text = [say("unit", { name, i: unit, v: number(value) })];
-    if (kind === "relu") text.push(say("relu", { a: number(valuesOf(i - 1)[unit]), v: number(value) }));
-    if (parameters.length) text.push(say("affine", { D: unitsOf(steps[i - 1]), from: steps[i - 1].name, i: unit, W: parameters[0] }));
-    fill(byId("units-reading"), { "data-step": String(i) }, []).textContent = text.join(" ");
-    byId("units-reading").hidden = false;
-    rows.forEach((row) => row.draw());
-  };
-  pointer(canvas, H, W, say("cells", { name: steps[i].name, count }), () => [Math.floor(unit / W), unit % W], choose);
-  return { body: canvas, draw };
+  }
+  const [e, sum] = [Math.exp(before[k]), before.reduce((a, v) => a + Math.exp(v), 0)].map((v) => minus(v.toPrecision(4)));
+  if (last && whole && sum !== "Infinity") text.push(say("softmax", { a: number(before[k]), e, sum }));
+  return text;
 }
 
 const rows = [];
+function drawUnits() {
+  rows.forEach((row) => row.draw());
+  byId("units-reading").textContent = unitText(picked).join(" ");
+}
+
 function unitRows() {
   const indices = steps.map((_, i) => i).filter((i) => !steps[i].channels);
   listRules(byId("units-rules"), indices);
   for (const i of indices) {
-    const row = sizes[i][2] > MOST_BARS ? cellsOf(i) : barsOf(i);
-    const count = sizes[i][2], total = unitsOf(steps[i]);
-    const about = element("span", {}, shapeText(steps[i].shape) + (count < total ? ` ${say("someof", { count, total })}` : ""));
-    byId("units").append(element("article", sizes[i][2] > MOST_BARS ? { class: "wide" } : {}, element("h3", {}, steps[i].name, " ", about), row.body));
+    const count = sizes[i][2], total = unitsOf(steps[i]), folded = count > MOST_BARS;
+    const W = across(count), H = Math.ceil(count / W), row = folded ? cellsOf(i, H, W) : barsOf(i);
+    const current = () => (picked.i === i ? [Math.floor(picked.k / W), picked.k % W] : [0, 0]);
+    pointer(row.body, H, W, say("cells", { name: steps[i].name }), current, (y, x) => {
+      const k = y * W + x;
+      if (k >= count || (picked.i === i && picked.k === k)) return;
+      Object.assign(picked, { i, k });
+      drawUnits();
+    });
+    const about = [shapeText(steps[i].shape), folded && say("unitsof", { count: total }), count < total && say("someof", { count, total })];
+    byId("units").append(element("article", {}, element("h3", {}, steps[i].name, " ", element("span", {}, about.filter(Boolean).join(", "))), row.body));
     rows.push(row);
   }
 }
@@ -76,6 +95,7 @@ function showImage(n) {
   const answer = [say("answer", { guess, percent: percent(probabilities[guess]) })];
   if (trace.labels) answer.push(say(trace.labels[n] === guess ? "right" : "wrong", { label: trace.labels[n] }));
   byId("answer").textContent = answer.join(" ");
+  Object.assign(picked, { i: steps.length - 2, k: guess }); // why this answer: its score
   drawAll();
 }
 
@@ -83,7 +103,7 @@ function drawAll() {
   flow.forEach((draw) => draw());
   drawMaps();
   sections.forEach((section) => section.paint());
-  rows.forEach((row) => row.draw());
+  drawUnits();
 }
 
 // At first: the strongest pixel of the first group's last maps, or rather the pixel of the convolution that it is of.
