@@ -73,15 +73,16 @@ function drawAll() {
 }
 
 // The line of Python that makes a part
-function codeOf(id, { DH, DW }) {
+function codeOf(id, { DH, DW, top, bottom, left, right }) {
   const how = `stride, pad${DH === 1 && DW === 1 ? "" : ", dilation"}`;
+  const padded = top + bottom + left + right > 0;
   return {
     col: `col = im2col(x, ${pool ? "PH, PW" : "FH, FW"}, ${how})`,
-    col_W: "col_W = W.reshape(FN, -1).T",
-    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
-    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
+    col_W: "col_W = self.W.reshape(FN, -1).T",
+    product: `out = np.dot(col, col_W)${given.b ? " + self.b" : ""}`,
+    windows: `out = np.max(col.reshape(-1, PH*PW), axis=1)${padded ? `  # ${say("counts_as")}` : ""}`,
     y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
-    back: `col2im(col, x.shape, FH, FW, ${how})`,
+    back: `col2im(np.ones_like(col), x.shape, FH, FW, ${how})`,
   }[id];
 }
 
@@ -148,6 +149,8 @@ function choose(thing) {
     const place = { ...state.m.window(thing.r), ...(pool ? { c: thing.f ?? 0 } : {}) };
     byId("place").textContent = Object.entries(place).map(([axis, index]) => `${axis} = ${index}`).join(", ");
     slider.setAttribute("aria-valuetext", byId("place").textContent);
+    byId("previous").disabled = step() === 0;
+    byId("next").disabled = step() === steps() - 1;
   }
   show(thing);
 }
@@ -183,7 +186,8 @@ function resize(sizes) {
     byId(`value-${slider.name}`).textContent = text;
   }
   const m = measure(sizes);
-  byId("made_up").hidden = ["N", "C", "H", "W", "FN", "FH", "FW"].every((name) => sizes[name] <= given.sizes[name]);
+  byId("made_up").hidden = ["N", "C", "H", "W", ...(pool ? [] : ["FN", "FH", "FW"])]
+    .every((name) => sizes[name] <= given.sizes[name]);
   byId("problem").hidden = m.fits;
   byId("problem").textContent = m.fits ? "" : say("too_large", m);
   byId("outdated").hidden = m.fits;
@@ -268,6 +272,12 @@ function listen() {
     const ref = beside(cell, ...MOVES[event.key]);
     show(ref);
     cells.get(ref.at).focus();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    document.activeElement.blur(); // the cell, which can then be chosen again
+    play(false);
+    stepTo(step());
   });
   byId("window").addEventListener("input", (event) => {
     play(false);

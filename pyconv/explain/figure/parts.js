@@ -163,7 +163,8 @@ function makeParts(m, say, state) {
       }
       const [cell, tap] = [pixelCell(m.where(r, k)), k % m.taps];
       const label = say("cell_label", { r: i, k: tap, what: cell.label });
-      return { ...cell, label, marked: maximum(i).winner === tap };
+      const text = cell.pad && !state.labels ? "−∞" : cell.text;
+      return { ...cell, text, label, marked: maximum(i).winner === tap };
     },
     rowHead: (i) => {
       const [r, c] = [Math.floor(i / m.C), i % m.C];

@@ -36,7 +36,8 @@ function reading(m, { kind, r, k, f, p }, say, labels) {
   const wins = pool && uses.filter(([row, column]) => m.maximum(row, p.c).winner === column % m.taps).length;
   const equals = equal(count * rounded(value), count * value);
   const sum = { value: factor(value), equals, sum: short(count * value) };
-  return [sentence(name, { D: pixelName(m, p), ...p, count, wins, ...sum })];
+  const why = say(m.past(p) ? "no_window_fits" : "stepped_over");
+  return [sentence(name, { D: pixelName(m, p), ...p, count, wins, why, ...sum })];
 }
 
 const joined = (nodes, between) => nodes.flatMap((node, index) => (index ? [between, node] : [node]));
