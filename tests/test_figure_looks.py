@@ -67,6 +67,8 @@ def test_a_window_that_does_not_fit_gets_the_sentence_of_the_kernels(figure, tra
     before = texts(browser, "#figure")
     # Padding that is not the same on all sides is said side by side.
     even = hasattr(trace, "W")
+    rules = "return getComputedStyle(document.getElementById('sizes')).visibility"
+    assert browser.execute_script(rules) == "visible"
     assert browser.find_element("id", "value-pad").text == ("0" if even else "0,1,0,0")
     slide(browser, "FH" if hasattr(trace, "W") else "PH", 3)
     slide(browser, "dilation", 3)
@@ -81,6 +83,10 @@ def test_a_window_that_does_not_fit_gets_the_sentence_of_the_kernels(figure, tra
     outdated = browser.find_element("id", "outdated")
     opacity = "return getComputedStyle(document.getElementById('figure')).opacity"
     assert outdated.is_displayed()
+    assert browser.execute_script(rules) == "hidden"
+    # It is in view wherever the page is scrolled to.
+    bar = browser.find_element("css selector", "#player #problem").rect
+    assert bar["y"] + bar["height"] <= browser.execute_script("return scrollY + innerHeight")
     assert browser.execute_script(opacity) < "0.5"
     slide(browser, "dilation", 1)
     assert not problem.is_displayed()
@@ -98,6 +104,16 @@ def test_a_phone_scrolls_the_tables_and_not_the_page(figure, trace, lang):
     browser = figure(trace, lang, width=360)
     browser.execute_script("document.getElementById('shapes').open = true")
     assert not scrolls_sideways(browser)
+    # The sum in the bar, or the maximum, is whole and comes to its result.
+    for name in "labels", "values":
+        browser.execute_script("document.querySelector(`[value=${arguments[0]}]`).click()", name)
+        assert re.search(r" = −?\d+$", browser.find_element("css selector", ".sum").text)
+        fits = browser.execute_script(
+            "return ['.sum', '#reading'].map((name) => document.querySelector(name))"
+            ".every((one) => one.scrollWidth <= one.clientWidth"
+            "  && one.scrollHeight <= one.clientHeight)"
+        )
+        assert fits
     table, seen = browser.execute_script(
         "const tables = document.querySelector('#col .tables');"
         "return [tables.scrollWidth, tables.clientWidth]"

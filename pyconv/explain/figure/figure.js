@@ -68,6 +68,7 @@ function drawAll() {
     if (code) code.textContent = codeOf(part.id, m);
     drawPart(part, state.shown);
   }
+  byId("shades").hidden = !isBig(m);
   byId("sizes").replaceChildren(...["H", "W"].map((axis) => element("p", {}, ruleOf(axis, m))));
   byId("window").max = steps() - 1;
 }
@@ -129,9 +130,10 @@ function show(thing) {
     if (JSON.stringify(part.visible(state.shown)) !== part.drawn) drawPart(part, state.shown);
   }
   if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
-  light(belongings(m, thing, state.shown));
+  const lights = belongings(m, thing, state.shown);
+  light(lights);
   byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
-  byId("maps").replaceChildren(...maps(m, litNow));
+  byId("maps").replaceChildren(...maps(m, thing, lights));
 }
 
 // Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel
@@ -231,8 +233,9 @@ function buildParts() {
     const number = element("span", { class: "step" }, index + 1);
     const title = element("h2", {}, number, say(`title_${id}`));
     const code = codeOf(id, given.sizes) ? [element("code")] : [];
-    const note = element("p", {}, say(`note_${id}`));
-    const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, note);
+    const notes = [element("p", {}, say(`note_${id}`))];
+    if (id === "x") notes.push(element("p", { id: "shades" }, say("shades")));
+    const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, ...notes);
     byId("figure").append(element("figure", { id }, caption, element("div", { class: "tables" })));
   });
 }
