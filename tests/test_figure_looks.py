@@ -24,6 +24,11 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
         "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
         "col2im(np.ones_like(col), x.shape, FH, FW, stride, pad, dilation)",
     ]
+    assert texts(browser, ".corner") == [
+        "fy, fx →\nn, oy, ox ↓",
+        "f →\nc, fy, fx ↓",
+        "f →\nn, oy, ox ↓",
+    ]
     assert texts(browser, ".shape") == [
         "(2, 3, 5, 3) = (N, C, H, W)",
         "(4, 3, 2, 2) = (FN, C, FH, FW)",
@@ -42,7 +47,8 @@ def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
     browser.find_element("id", "reset").click()
     assert texts(browser, ".shape")[0] == "(1, 3, 3, 3) = (N, C, H, W)"
     assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad)"]
-    assert not browser.find_element("id", "made_up").is_displayed()
+    for hidden in "made_up", "shades":
+        assert not browser.find_element("id", hidden).is_displayed()
 
 
 def test_a_pooling_says_what_its_padding_counts_as(figure):
@@ -54,7 +60,9 @@ def test_a_pooling_says_what_its_padding_counts_as(figure):
     assert not browser.find_element("id", "made_up").is_displayed()  # no array grew
     assert texts(browser, "#windows code") == [f"{maxima} # padding, 0 in col, counts as −∞"]
     browser.execute_script("document.querySelector('[name=text][value=values]').click()")
-    assert set(texts(browser, "#windows .pad")) == {"−∞"}
+    cells = "return [...document.querySelectorAll('#windows .pad')].map((one) => one.textContent)"
+    assert set(browser.execute_script(cells)) == {"−∞"}
+    assert texts(browser, ".corner") == ["fy, fx →\noy, ox ↓", "fy, fx →\noy, ox, c ↓"]
     slide(browser, "H", 4)
     assert browser.find_element("id", "made_up").is_displayed()
 

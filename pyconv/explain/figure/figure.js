@@ -76,12 +76,12 @@ function drawAll() {
 // The line of Python that makes a part
 function codeOf(id, { DH, DW, top, bottom, left, right }) {
   const how = `stride, pad${DH === 1 && DW === 1 ? "" : ", dilation"}`;
-  const padded = top + bottom + left + right > 0;
+  const padded = top + bottom + left + right ? `  # ${say("counts_as")}` : "";
   return {
     col: `col = im2col(x, ${pool ? "PH, PW" : "FH, FW"}, ${how})`,
     col_W: "col_W = self.W.reshape(FN, -1).T",
     product: `out = np.dot(col, col_W)${given.b ? " + self.b" : ""}`,
-    windows: `out = np.max(col.reshape(-1, PH*PW), axis=1)${padded ? `  # ${say("counts_as")}` : ""}`,
+    windows: `out = np.max(col.reshape(-1, PH*PW), axis=1)${padded}`,
     y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
     back: `col2im(np.ones_like(col), x.shape, FH, FW, ${how})`,
   }[id];
@@ -133,7 +133,7 @@ function show(thing) {
   const lights = belongings(m, thing, state.shown);
   light(lights);
   byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
-  byId("maps").replaceChildren(...maps(m, thing, lights));
+  byId("maps").replaceChildren(...maps(m, lights));
 }
 
 // Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel

@@ -4,8 +4,8 @@
 
 const [SMALLEST, LARGEST, LONGEST] = [20, 44, 88]; // the sides of a map, in pixels
 
-// Of a thing and of what belongs to it, be it drawn in the tables or not
-function maps(m, { kind, k }, lights) {
+// Of what belongs together, be it drawn in the tables or not
+function maps(m, lights) {
   const square = (x, y, width = 1, height = 1) => `M${x} ${y}h${width}v${height}h${-width}z`;
   // A map is a height, a width, and what stands in it: the images of a batch and their channels lie on each other.
   const map = (name, height, width, sheet = square(0, 0, width, height)) =>
@@ -20,18 +20,12 @@ function maps(m, { kind, k }, lights) {
     column: (k) => [col, square(k, 0, 1, m.rows)],
     y: (n, f, oy, ox) => [Y, square(ox, oy)],
   };
-  for (const how of kind === "tap" ? ["lit"] : ["near", "lit"]) {
+  for (const how of ["near", "lit"]) {
     for (const name of lights[how] ?? []) {
       const [part, ...place] = name.split(" ");
       const [on, path] = places[part]?.(...place.map(Number)) ?? [];
       on?.[how].add(path);
     }
-  }
-  if (kind === "tap") { // all that it meets is near, in lines where the windows leave no gaps
-    const { y, x } = m.where(0, k);
-    const line = m.SW === 1 ? [[0, m.OW]] : span(m.OW).map((ox) => [ox * m.SW, 1]);
-    const put = (oy, [from, width]) => D.near.add(square(x + from + m.left, y + oy * m.SH + m.top, width));
-    span(m.OH).forEach((oy) => line.forEach((part) => put(oy, part)));
   }
   return joined([D, col, Y].map(drawMap), "→");
 }

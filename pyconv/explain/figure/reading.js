@@ -1,8 +1,6 @@
 "use strict";
 // The sentence that says what is lit, and below it the sum or the maximum written out
 
-const MOST = { terms: 12, maxima: 12, again: 3 }; // of a sum, of a maximum, of a sum once more in numbers
-const MOST_NARROW = { terms: 3, maxima: 6, again: 2 };
 const narrow = matchMedia("(max-width: 40rem)");
 const SHOWN_TIES = 4;
 const factor = (value) => (value < 0 ? `(${short(value)})` : short(value)); // a sign does not follow another
@@ -45,8 +43,7 @@ function reading(m, { kind, r, k, f, p }, say, labels) {
 const joined = (nodes, between) => nodes.flatMap((node, index) => (index ? [between, node] : [node]));
 
 // Terms in the colours of their channels; of many, the first and the last
-function terms(m, columns, text, kind) {
-  const most = (narrow.matches ? MOST_NARROW : MOST)[kind];
+function terms(m, columns, text, most) {
   const term = (k) => channelled(element("span", { class: "term" }, text(k)), m.tap(k).c);
   if (columns.length <= most) return columns.map(term);
   const last = most > 6 ? 2 : 1;
@@ -59,14 +56,15 @@ const equal = (terms, result) => (Math.abs(terms - result) <= 1e-9 * Math.max(1,
 // The sum in names and in numbers, or in numbers alone
 function sumOf(m, r, f, labels) {
   const all = span(m.columns);
-  const sumIn = (text, bias, kind) => joined([...terms(m, all, text, kind), ...(m.bias ? [bias] : [])], " + ");
+  const sumIn = (text, bias, most) => joined([...terms(m, all, text, most), ...(m.bias ? [bias] : [])], " + ");
   const number = (k) => `${factor(m.entry(r, k))}·${factor(m.weight(k, f))}`;
   const name = (k) => `${pixelName(m, m.where(r, k))}·${weightName(m, k, f)}`;
-  const shown = all.reduce((part, k) => part + rounded(m.entry(r, k)) * rounded(m.weight(k, f)), rounded(m.bias?.[f] ?? 0));
+  const [most, bias] = [narrow.matches ? 2 : 12, m.bias?.[f] ?? 0];
+  const shown = all.reduce((part, k) => part + rounded(m.entry(r, k)) * rounded(m.weight(k, f)), rounded(bias));
   const value = m.dot(r, f);
   return [
-    ...(labels ? [...sumIn(name, `b[${f}]`, "terms"), ` ${equal(shown, value)} `] : []),
-    ...sumIn(number, factor(m.bias?.[f] ?? 0), labels ? "again" : "terms"),
+    ...(labels ? [...sumIn(name, `b[${f}]`, most), ` ${equal(shown, value)} `] : []),
+    ...sumIn(number, factor(bias), labels ? Math.min(most, 3) : most),
     ` ${equal(shown, rounded(value))} `, element("strong", {}, short(value)),
   ];
 }
@@ -77,7 +75,7 @@ function maximumOf(m, r, c, say, labels) {
   const text = (k) => (labels ? pixelName(m, m.where(r, k)) : short(m.entry(r, k)));
   const columns = span(m.taps, c * m.taps).filter((k) => m.inside(m.where(r, k)));
   const won = labels ? ` = ${text(c * m.taps + winner)}` : "";
-  const taken = joined(terms(m, columns, text, "maxima"), ", ");
+  const taken = joined(terms(m, columns, text, narrow.matches ? 6 : 12), ", ");
   return ["max(", ...taken, `)${won} = `, element("strong", {}, short(value))];
 }
 

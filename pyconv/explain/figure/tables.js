@@ -8,7 +8,8 @@
 //   ref(row, col): what a cell stands for, {at, kind, ...}
 //   cell(ref): {text, label, channel, pad, marked, shade}, of which all but the label may be missing
 //   rowHead(row), colHead(col): {text, label, ref, channel}; group(col): {key, name, channel} over heads of one key
-//   block(row, col): the title of a block; across, corner: what its heads count; tiny, finer, dense: how large its cells are
+//   block(row, col): the title of a block; across, corner: what its heads count
+//   tiny, finer, dense: how large its cells are
 // }
 
 const cells = new Map(); // at -> its td or th
@@ -36,9 +37,11 @@ function withGaps(indices, size) {
   return shown;
 }
 
-// The indices of each block, with null where some blocks are left out
-const blocks = (indices, size, count) => withGaps([...new Set(indices.map((index) => Math.floor(index / size)))], count / size)
-  .map((block) => block === null ? null : withGaps(indices.filter((index) => Math.floor(index / size) === block), size));
+function blocks(indices, size, count) {
+  const blockOf = (index) => Math.floor(index / size);
+  return withGaps([...new Set(indices.map(blockOf))], count / size).map((block) =>
+    block === null ? null : withGaps(indices.filter((index) => blockOf(index) === block), size));
+}
 
 function drawPart(part, shown) {
   const home = byId(part.id).querySelector(".tables");
