@@ -122,6 +122,7 @@ def test_a_phone_scrolls_the_tables_and_not_the_page(figure, trace, lang):
             "  && one.scrollHeight <= one.clientHeight)"
         )
         assert fits
+        assert len(browser.find_elements("css selector", ".sum .term")) <= 4
     table, seen = browser.execute_script(
         "const tables = document.querySelector('#col .tables');"
         "return [tables.scrollWidth, tables.clientWidth]"

@@ -65,7 +65,7 @@ function sumOf(m, r, f, labels) {
   return [
     ...(labels ? [...sumIn(name, `b[${f}]`, most), ` ${equal(shown, value)} `] : []),
     ...sumIn(number, factor(bias), labels ? Math.min(most, 3) : most),
-    ` ${equal(shown, rounded(value))} `, element("strong", {}, short(value)),
+    ` ${equal(shown, rounded(value))}\u00a0`, element("strong", {}, short(value)),
   ];
 }
 
@@ -76,7 +76,7 @@ function maximumOf(m, r, c, say, labels) {
   const columns = span(m.taps, c * m.taps).filter((k) => m.inside(m.where(r, k)));
   const won = labels ? ` = ${text(c * m.taps + winner)}` : "";
   const taken = joined(terms(m, columns, text, narrow.matches ? 6 : 12), ", ");
-  return ["max(", ...taken, `)${won} = `, element("strong", {}, short(value))];
+  return ["max(", ...taken, `)${won} =\u00a0`, element("strong", {}, short(value))];
 }
 
 // Which of equals is taken
