@@ -4,10 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from browser import contrast, luminance, scrolls_sideways, tap, texts
-from figures import DIGIT, convolution, drawn, found, lit, point, pooling, sizes_of, slide
+from browser import tap, texts
+from figures import DIGIT, convolution, drawn, found, lit, point, pooling, sizes_of
 
-import pyconv
 from pyconv import explain
 
 
@@ -30,6 +29,9 @@ def test_pointing_with_a_mouse_lights_and_leaving_goes_back(figure):
         "Row 2 is one window. Times filter G, it makes output pixel Y[0,1,1,0]"
     )
     assert re.search(r"D3·G0 \+ D4·G1 \+ D6·G2 \+ D7·G3 \+ D3·G0 .* \+ b\[1\] = ", reading)
+    first = trace["col"].array[2, :2], trace["col_W"].array[:2, 1]
+    numbers = [f"{v:g}" if v >= 0 else f"({v:g})".replace("-", "−") for v in np.ravel(first, "F")]
+    assert " = {}·{} + {}·{} + … + ".format(*numbers) in reading
     assert reading.endswith(f"= {product[2, 1]:g}".replace("-", "−"))
     ActionChains(browser).move_to_element(browser.find_element("tag name", "h1")).perform()
     assert lit(browser)["product"] == {(0, 0)}
@@ -55,10 +57,17 @@ def test_a_sum_in_numbers_comes_to_what_it_says(figure):
     assert browser.find_element("id", "reading").text.endswith("4·0.333 ≈ 1.33.")
 
 
-def test_a_long_sum_is_abridged(figure):
+def test_what_is_left_out_of_a_large_figure_is_marked(figure):
     browser = figure(DIGIT)
+    for part, title in ("W", "F[{},0,:,:]"), ("y", "Y[0,{},:,:]"):
+        marks = texts(browser, f"#{part} :is(caption, div.gap)")
+        assert marks == [title.format(0), title.format(1), "⋯", title.format(29)]
+    assert browser.find_element("id", "shades").is_displayed()
     text = browser.find_element("css selector", ".sum").text
-    assert re.fullmatch(r"(\S+·F\d \+ ){4}… \+ \S+·F23 \+ \S+·F24 \+ b\[0\] = \S+", text)
+    names, numbers, result = text.split(" = ")
+    assert re.fullmatch(r"(\S+·F\d \+ ){4}… \+ \S+·F23 \+ \S+·F24 \+ b\[0\]", names)
+    assert re.fullmatch(r"(\S+·\S+ \+ ){2}… \+ \S+·\S+ \+ \S+", numbers)
+    assert result == f"{DIGIT['product'].array[12 * 24 + 12, 0]:g}"
 
 
 def test_the_winner_of_a_window_is_marked(figure):
@@ -113,13 +122,32 @@ def test_a_pixel_says_how_many_windows_it_wins(figure):
         assert browser.find_element("id", "reading").text.endswith(said)
 
 
+def test_a_pixel_says_what_col2im_gives_back(figure):
+    x = np.arange(36.0).reshape(1, 1, 6, 6) - 7
+    browser = figure(explain.convolution(x, np.ones((1, 1, 2, 2)), stride=3))
+
+    def said(y, x):
+        point(browser, "x", 0, 0, y, x)
+        return browser.find_element("id", "reading").text.partition(" is in ")[2]
+
+    assert said(0, 2) == "no window: they step over it. col2im(im2col(x)) has a 0 there."
+    for past in (0, 5), (5, 2):
+        assert said(*past).startswith("no window: it comes after the last one; no more fit")
+    assert said(1, 0).startswith("one window alone: the matrix holds it once")
+    note = browser.find_element("css selector", "#back figcaption").text
+    browser.execute_script("resize({...given.sizes, SH: 1, SW: 1})")
+    assert said(1, 2).endswith("col2im(im2col(x)) adds up these copies: 4·1 = 4.")
+    assert said(1, 1).endswith("4·0 = 0.")  # which is x again
+    assert note.endswith("It undoes im2col only where every count is 1.")
+
+
 def test_the_slider_and_its_buttons_step_through_the_windows(figure):
     from selenium.webdriver import Keys
 
     browser = figure(convolution((2, 3, 3, 3)))
     slider = browser.find_element("id", "window")
     assert slider.get_attribute("max") == "7"
-    rows = []
+    rows, ends = [], []
     for act in (
         lambda: browser.find_element("id", "next").click(),
         lambda: browser.find_element("id", "next").click(),
@@ -129,6 +157,8 @@ def test_the_slider_and_its_buttons_step_through_the_windows(figure):
     ):
         act()
         rows.append(lit(browser)["row"])
+        ends.append(browser.find_element("id", "next").is_enabled())
+    assert ends == [True, True, True, False, False]
     assert rows == [{(1,)}, {(2,)}, {(1,)}, {(7,)}, {(7,)}]
     assert browser.find_element("id", "place").text == "n = 1, oy = 1, ox = 1"
 
@@ -213,6 +243,29 @@ def test_the_copies_of_a_pixel_come_into_view(figure):
     lights, all_ = point(browser, "x", 0, 0, 9, 19)
     assert lights["col"] == uses & all_["col"]
     assert len(lights["col"]) >= 9
+    # The tables keep their widths, and the columns of filters are those of their products.
+    widths = browser.execute_script(
+        "return [0, 100, 575].map((step) => {"
+        "  stepTo(step);"
+        "  return ['col', 'col_W', 'product'].map((id) =>"
+        "    document.querySelector(`#${id} table`).offsetWidth)"
+        "})"
+    )
+    assert widths == [widths[0]] * 3
+    assert widths[0][1] == widths[0][2]
+    # The small maps show all of them, as well as all that a tap meets.
+    squares = r"M(\d+) (\d+)h1v1"
+    point(browser, "x", 0, 0, 9, 19)
+    maps = (
+        "return [...document.querySelectorAll(`#maps ${arguments[0]}`)]"
+        ".map((one) => one.getAttribute('d'))"
+    )
+    _, col, _ = browser.execute_script(maps, ".lit")
+    assert {(int(y), int(x)) for x, y in re.findall(squares, col)} == uses
+    point(browser, "W", 0, 7)
+    images, *_ = browser.execute_script(maps, ".near")
+    met = {(int(x), int(y)) for x, y in re.findall(squares, images)}
+    assert met == {(x, y) for x in range(2, 26) for y in range(1, 25)}
 
 
 def test_a_cell_keeps_the_focus_while_a_mouse_points_elsewhere(figure):
@@ -239,6 +292,8 @@ def test_every_window_of_a_large_image_can_be_seen(figure):
 
 
 def test_a_tap_lights(figure):
+    from selenium.webdriver import Keys
+
     browser = figure(convolution(), width=360)
     target = browser.find_element("css selector", "[data-at='col 3 1']")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", target)
@@ -249,6 +304,11 @@ def test_a_tap_lights(figure):
     assert lights["x"] == {(0, 0, 1, 2)}
     assert lights["W"] == {(0, 1), (1, 1)}
     assert {(3, column) for column in range(12)} - {(3, 1)} <= found(browser, ".near")["col"]
+    # Escape goes back to the window of the slider; then the cell can be chosen again.
+    browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert lit(browser)["row"] == {(0,)}
+    browser.execute_script("arguments[0].click()", target)
+    assert lit(browser)["col"] == {(3, 1)}
     # As a screen reader does it: a click without touch or mouse.
     browser.execute_script("document.querySelector('[data-at=\"y 0 1 0 1\"]').click()")
     assert lit(browser)["product"] == {(1, 1)}
@@ -262,132 +322,3 @@ def test_a_tap_lights(figure):
     window = ["M1 0h1", "M2 0h1", "M1 1h1", "M2 1h1"]
     row = ["M0 1h12", *(f"M{column} 1h1" for column in range(12))]
     assert maps == [[True, window], [True, row], [True, ["M1 0h1"]]]
-
-
-def test_sliders_change_the_shapes_and_the_rules_that_made_them(figure):
-    browser = figure(convolution())
-    for name, value in ("N", 2), ("H", 5), ("stride", 2), ("pad", 1), ("FN", 4), ("dilation", 2):
-        slide(browser, name, value)
-    assert texts(browser, "#sizes p") == [
-        "OH = ⌊(H + 2·P − ((FH − 1)·2 + 1)) / S⌋ + 1 = (5 + 2 − 3) / 2 + 1 = 3",
-        "OW = ⌊(W + 2·P − ((FW − 1)·2 + 1)) / S⌋ + 1 = (3 + 2 − 3) / 2 + 1 = 2",
-    ]
-    assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad, dilation)"]
-    assert texts(browser, ".shape") == [
-        "(2, 3, 5, 3) = (N, C, H, W)",
-        "(4, 3, 2, 2) = (FN, C, FH, FW)",
-        "(12, 12) = (N·OH·OW, C·FH·FW) = (2·3·2, 3·2·2)",
-        "(12, 4) = (C·FH·FW, FN)",
-        "(12, 4) = (N·OH·OW, FN)",
-        "(2, 4, 3, 2) = (N, FN, OH, OW)",
-        "(12, 12) → (2, 3, 5, 3) = (N, C, H, W)",
-    ]
-    slide(browser, "H", 6)
-    assert "⌊(6 + 2 − 3) / 2⌋ + 1 = 3" in texts(browser, "#sizes p")[0]
-    # What was given is still there, and the page says that it added to it.
-    first = browser.execute_script("return state.m.pixel({n: 0, c: 2, y: 2, x: 2})")
-    assert first == convolution().x[0, 2, 2, 2]
-    assert browser.find_element("id", "made_up").is_displayed()
-    browser.find_element("id", "reset").click()
-    assert texts(browser, ".shape")[0] == "(1, 3, 3, 3) = (N, C, H, W)"
-    assert texts(browser, "#col code") == ["col = im2col(x, FH, FW, stride, pad)"]
-    assert not browser.find_element("id", "made_up").is_displayed()
-
-
-@pytest.mark.parametrize(
-    "trace", [convolution(), pooling(stride=(1, 2), pad=((0, 1), (0, 0)))], ids=["conv", "pool"]
-)
-def test_a_window_that_does_not_fit_gets_the_sentence_of_the_kernels(figure, trace):
-    browser = figure(trace)
-    before = texts(browser, "#figure")
-    # Padding that is not the same on all sides is said side by side.
-    even = hasattr(trace, "W")
-    assert browser.find_element("id", "value-pad").text == ("0" if even else "0,1,0,0")
-    slide(browser, "FH" if hasattr(trace, "W") else "PH", 3)
-    slide(browser, "dilation", 3)
-    problem = browser.find_element("id", "problem")
-    w = trace.windows.window._replace(filter_h=3, dilation_h=3, dilation_w=3)
-    with pytest.raises(ValueError, match="the window reaches over") as error:
-        pyconv.im2col(trace.x, w.filter_h, w.filter_w, *w.arguments)
-    assert problem.text == str(error.value)
-    # The figure is the last one that could be drawn, and a size that fits draws the next.
-    assert texts(browser, "#figure") != before
-    assert "3·2" in texts(browser, "#col .shape")[0]
-    outdated = browser.find_element("id", "outdated")
-    opacity = "return getComputedStyle(document.getElementById('figure')).opacity"
-    assert outdated.is_displayed()
-    assert browser.execute_script(opacity) < "0.5"
-    slide(browser, "dilation", 1)
-    assert not problem.is_displayed()
-    assert not outdated.is_displayed()
-    assert browser.execute_script(opacity) == "1"
-
-
-@pytest.mark.parametrize(
-    "trace",
-    [convolution((2, 3, 4, 4), pad=1), pooling((2, 4, 4, 4)), DIGIT],
-    ids=["conv", "pool", "digit"],
-)
-@pytest.mark.parametrize("lang", ["en", "ko"])
-def test_a_phone_scrolls_the_tables_and_not_the_page(figure, trace, lang):
-    browser = figure(trace, lang, width=360)
-    browser.execute_script("document.getElementById('shapes').open = true")
-    assert not scrolls_sideways(browser)
-    table, seen = browser.execute_script(
-        "const tables = document.querySelector('#col .tables');"
-        "return [tables.scrollWidth, tables.clientWidth]"
-    )
-    assert table > seen
-    # What is lit is brought into view.
-    browser.execute_script("document.querySelector(`[data-at^='column ']:last-of-type`).focus()")
-    assert browser.execute_script("return document.querySelector('#col .tables').scrollLeft") > 0
-    assert not scrolls_sideways(browser)
-
-
-@pytest.mark.parametrize("trace", [convolution(), pooling(pad=1)], ids=["conv", "pool"])
-def test_the_korean_page_speaks_korean(figure, trace):
-    browser = figure(trace, "ko")
-    for name in ("x 0 0 1 1", "col 0 0", "column 0", "row 1", "y 0 0 1 1"):
-        point(browser, *name.split())
-        reading = browser.find_element("id", "reading").text
-        assert re.search("[가-힣]", reading)
-        assert not re.search(r"\{|undefined|NaN", reading)
-    seen = browser.execute_script(
-        "document.querySelectorAll('code, script, style').forEach((one) => one.remove());"
-        "const labels = [...document.querySelectorAll('[aria-label]')]"
-        "  .map((one) => one.getAttribute('aria-label'));"
-        "return [document.body.innerText, ...labels].join(' ')"
-    )
-    left = set(re.findall("[A-Za-z]{3,}", re.sub("im2col|col2im", "", seen)))
-    assert left <= {"pyconv", "explain", "conv", "pool", "Tab", "max", "col", "dilation"}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_have_contrast(figure, scheme):
-    browser = figure(convolution((1, 4, 3, 3), (2, 4, 2, 2)), scheme=scheme)
-    assert (luminance(browser, "body", "backgroundColor") < 0.1) == (scheme == "dark")
-    for text in ("h1", ".lead", "figcaption p", "code", "th", "#figure caption"):
-        assert contrast(browser, text, "color", "body") >= 4.5, text
-    for channel in range(4):
-        for kind in (".lit", ":not(.lit):not(.near)"):
-            cell = f"#x td.channel{channel}{kind}"
-            assert contrast(browser, cell, "color", cell) >= 4.5, cell
-
-
-def test_channels_are_told_apart_without_colour_too(figure):
-    browser = figure(convolution((1, 4, 3, 3), (2, 4, 2, 2)))
-    lines = browser.execute_script(
-        "return [0, 1, 2, 3].map((c) =>"
-        "  getComputedStyle(document.querySelector(`#col td.channel${c}`)).borderBottomStyle)"
-    )
-    assert len(set(lines)) == 4
-    assert texts(browser, "#col .group") == [f"channel {c}" for c in range(4)]
-
-
-def test_nothing_moves_where_motion_is_not_wanted(figure):
-    browser = figure(convolution())
-    style = "return getComputedStyle(document.querySelector('#x td')).transitionDuration"
-    assert browser.execute_script(style) != "0s"
-    still = [{"name": "prefers-reduced-motion", "value": "reduce"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": still})
-    assert browser.execute_script(style) == "0s"

@@ -54,11 +54,9 @@ function belongings(m, { kind, r, k, f, p }, shown) {
   }
   if (kind === "tap") {
     const weights = filters.flatMap((one) => weight(k, one));
-    const [ys, xs] = [new Set(shown.y), new Set(shown.x)];
-    const pixels = span(m.rows).map((row) => m.where(row, k)).filter(({ y, x }) => ys.has(y + m.top) && xs.has(x + m.left));
     return {
       lit: [at("column", k), ...rows.flatMap((row) => entry(row, k)), ...weights],
-      near: pixels.map(pixel),
+      near: span(m.rows).map((row) => pixel(m.where(row, k))),
     };
   }
   const places = m.uses(p);

@@ -68,20 +68,22 @@ function drawAll() {
     if (code) code.textContent = codeOf(part.id, m);
     drawPart(part, state.shown);
   }
+  byId("shades").hidden = !isBig(m);
   byId("sizes").replaceChildren(...["H", "W"].map((axis) => element("p", {}, ruleOf(axis, m))));
   byId("window").max = steps() - 1;
 }
 
 // The line of Python that makes a part
-function codeOf(id, { DH, DW }) {
+function codeOf(id, { DH, DW, top, bottom, left, right }) {
   const how = `stride, pad${DH === 1 && DW === 1 ? "" : ", dilation"}`;
+  const padded = top + bottom + left + right ? `  # ${say("counts_as")}` : "";
   return {
     col: `col = im2col(x, ${pool ? "PH, PW" : "FH, FW"}, ${how})`,
-    col_W: "col_W = W.reshape(FN, -1).T",
-    product: `out = np.dot(col, col_W)${given.b ? " + b" : ""}`,
-    windows: "out = np.max(col.reshape(-1, PH*PW), axis=1)",
+    col_W: "col_W = self.W.reshape(FN, -1).T",
+    product: `out = np.dot(col, col_W)${given.b ? " + self.b" : ""}`,
+    windows: `out = np.max(col.reshape(-1, PH*PW), axis=1)${padded}`,
     y: pool ? "out.reshape(N, OH, OW, C).transpose(0, 3, 1, 2)" : "out.reshape(N, OH, OW, -1).transpose(0, 3, 1, 2)",
-    back: `col2im(col, x.shape, FH, FW, ${how})`,
+    back: `col2im(np.ones_like(col), x.shape, FH, FW, ${how})`,
   }[id];
 }
 
@@ -128,9 +130,10 @@ function show(thing) {
     if (JSON.stringify(part.visible(state.shown)) !== part.drawn) drawPart(part, state.shown);
   }
   if (focused && document.activeElement.dataset.at !== focused) cells.get(focused)?.focus({ preventScroll: true });
-  light(belongings(m, thing, state.shown));
+  const lights = belongings(m, thing, state.shown);
+  light(lights);
   byId("reading").replaceChildren(...reading(m, thing, say, state.labels));
-  byId("maps").replaceChildren(...maps(m, litNow));
+  byId("maps").replaceChildren(...maps(m, lights));
 }
 
 // Windows in their order: the rows of the matrix or, in a pooling, of the windows of every channel
@@ -148,6 +151,8 @@ function choose(thing) {
     const place = { ...state.m.window(thing.r), ...(pool ? { c: thing.f ?? 0 } : {}) };
     byId("place").textContent = Object.entries(place).map(([axis, index]) => `${axis} = ${index}`).join(", ");
     slider.setAttribute("aria-valuetext", byId("place").textContent);
+    byId("previous").disabled = step() === 0;
+    byId("next").disabled = step() === steps() - 1;
   }
   show(thing);
 }
@@ -183,7 +188,8 @@ function resize(sizes) {
     byId(`value-${slider.name}`).textContent = text;
   }
   const m = measure(sizes);
-  byId("made_up").hidden = ["N", "C", "H", "W", "FN", "FH", "FW"].every((name) => sizes[name] <= given.sizes[name]);
+  byId("made_up").hidden = ["N", "C", "H", "W", ...(pool ? [] : ["FN", "FH", "FW"])]
+    .every((name) => sizes[name] <= given.sizes[name]);
   byId("problem").hidden = m.fits;
   byId("problem").textContent = m.fits ? "" : say("too_large", m);
   byId("outdated").hidden = m.fits;
@@ -227,8 +233,9 @@ function buildParts() {
     const number = element("span", { class: "step" }, index + 1);
     const title = element("h2", {}, number, say(`title_${id}`));
     const code = codeOf(id, given.sizes) ? [element("code")] : [];
-    const note = element("p", {}, say(`note_${id}`));
-    const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, note);
+    const notes = [element("p", {}, say(`note_${id}`))];
+    if (id === "x") notes.push(element("p", { id: "shades" }, say("shades")));
+    const caption = element("figcaption", {}, title, element("p", { class: "shape" }), ...code, ...notes);
     byId("figure").append(element("figure", { id }, caption, element("div", { class: "tables" })));
   });
 }
@@ -268,6 +275,12 @@ function listen() {
     const ref = beside(cell, ...MOVES[event.key]);
     show(ref);
     cells.get(ref.at).focus();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    document.activeElement.blur(); // the cell, which can then be chosen again
+    play(false);
+    stepTo(step());
   });
   byId("window").addEventListener("input", (event) => {
     play(false);

@@ -45,6 +45,10 @@ function geometry(g, x, W, b) {
     return places.sort((one, other) => one[0] - other[0] || one[1] - other[1]);
   }
 
+  // Whether a place comes after the last window: one more would not fit.
+  const past = ({ y, x: column }) =>
+    y + g.top >= (OH - 1) * g.SH + reachH || column + g.left >= (OW - 1) * g.SW + reachW;
+
   const pixel = (p) => (inside(p) ? x[((p.n * g.C + p.c) * g.H + p.y) * g.W + p.x] : 0);
   const entry = (r, k) => pixel(where(r, k));
   const weight = (k, f) => W[f * columns + k];
@@ -84,7 +88,7 @@ function geometry(g, x, W, b) {
       Array.from({ length: depth }, (_, f) => table(OH, OW, (oy, ox) => value(rowOf(n, oy, ox), f))));
   return {
     ...g, reachH, reachW, paddedH, paddedW, OH, OW, taps, rows, columns, fits: OH > 0 && OW > 0,
-    window, tap, rowOf, columnOf, where, inside, uses, pixel, entry, weight, dot, maximum,
+    window, tap, rowOf, columnOf, where, inside, past, uses, pixel, entry, weight, dot, maximum,
     // Whole arrays, nested
     im2col: () => table(rows, columns, entry),
     unrolled: () => table(columns, g.FN, weight),

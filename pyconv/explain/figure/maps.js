@@ -4,8 +4,8 @@
 
 const [SMALLEST, LARGEST, LONGEST] = [20, 44, 88]; // the sides of a map, in pixels
 
-// Of `lit`, cells and how each is lit, as tables.js has them
-function maps(m, lit) {
+// Of what belongs together, be it drawn in the tables or not
+function maps(m, lights) {
   const square = (x, y, width = 1, height = 1) => `M${x} ${y}h${width}v${height}h${-width}z`;
   // A map is a height, a width, and what stands in it: the images of a batch and their channels lie on each other.
   const map = (name, height, width, sheet = square(0, 0, width, height)) =>
@@ -20,10 +20,12 @@ function maps(m, lit) {
     column: (k) => [col, square(k, 0, 1, m.rows)],
     y: (n, f, oy, ox) => [Y, square(ox, oy)],
   };
-  for (const [cell, kind] of lit) {
-    const [part, ...place] = cell.dataset.at.split(" ");
-    const [on, path] = places[part]?.(...place.map(Number)) ?? [];
-    on?.[kind].add(path);
+  for (const how of ["near", "lit"]) {
+    for (const name of lights[how] ?? []) {
+      const [part, ...place] = name.split(" ");
+      const [on, path] = places[part]?.(...place.map(Number)) ?? [];
+      on?.[how].add(path);
+    }
   }
   return joined([D, col, Y].map(drawMap), "→");
 }

@@ -117,7 +117,7 @@ function makeParts(m, say, state) {
       ref: { at: at("column", k), kind: "tap", k }, channel: m.tap(k).c,
     }),
     group: (k) => ({ key: m.tap(k).c, name: say("channel", m.tap(k)), channel: m.tap(k).c }),
-    corner: inBatch("n", "oy, ox"),
+    across: "fy, fx", corner: inBatch("n", "oy, ox"),
   };
 
   const unrolled = {
@@ -127,7 +127,7 @@ function makeParts(m, say, state) {
     cell: weightCell,
     rowHead: (k) => ({ text: Object.values(m.tap(k)).join(", "), channel: m.tap(k).c }),
     colHead: filterHead,
-    corner: "c, fy, fx",
+    across: "f", corner: "c, fy, fx",
   };
 
   const product = {
@@ -141,7 +141,7 @@ function makeParts(m, say, state) {
     rowHead: (r) => ({ text: rowName(r) }),
     colHead: filterHead,
     group: (f) => ({ key: f, name: m.bias ? `+ ${nameOrNumber(`b[${f}]`, m.bias[f])}` : "" }),
-    corner: inBatch("n", "oy, ox"),
+    across: "f", corner: inBatch("n", "oy, ox"),
   };
 
   // Of a pooling: a row of taps for each window and channel, and its maximum in a column of its own
@@ -163,7 +163,8 @@ function makeParts(m, say, state) {
       }
       const [cell, tap] = [pixelCell(m.where(r, k)), k % m.taps];
       const label = say("cell_label", { r: i, k: tap, what: cell.label });
-      return { ...cell, label, marked: maximum(i).winner === tap };
+      const text = cell.pad && !state.labels ? "−∞" : cell.text;
+      return { ...cell, text, label, marked: maximum(i).winner === tap };
     },
     rowHead: (i) => {
       const [r, c] = [Math.floor(i / m.C), i % m.C];
@@ -171,7 +172,7 @@ function makeParts(m, say, state) {
       return { text: `${rowName(r)}, ${c}`, channel: c, ref };
     },
     colHead: (tap) => ({ text: tap === m.taps ? "max" : `${Math.floor(tap / m.FW)}, ${tap % m.FW}` }),
-    corner: inBatch("n", "oy, ox, c"),
+    across: "fy, fx", corner: inBatch("n", "oy, ox, c"),
   };
 
   const value = (r, f) => (pool ? m.maximum(r, f).value : m.dot(r, f));

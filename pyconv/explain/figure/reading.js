@@ -1,7 +1,7 @@
 "use strict";
 // The sentence that says what is lit, and below it the sum or the maximum written out
 
-const MOST_TERMS = 12;
+const narrow = matchMedia("(max-width: 40rem)");
 const SHOWN_TIES = 4;
 const factor = (value) => (value < 0 ? `(${short(value)})` : short(value)); // a sign does not follow another
 
@@ -34,36 +34,39 @@ function reading(m, { kind, r, k, f, p }, say, labels) {
   const value = m.pixel(p);
   const name = ["pixel_none", pool ? "pixel" : "pixel_once"][count] ?? "pixel";
   const wins = pool && uses.filter(([row, column]) => m.maximum(row, p.c).winner === column % m.taps).length;
-  const equals = equal(count * rounded(value), count * value);
+  const equals = equal(count * rounded(value), rounded(count * value));
   const sum = { value: factor(value), equals, sum: short(count * value) };
-  return [sentence(name, { D: pixelName(m, p), ...p, count, wins, ...sum })];
+  const why = say(m.past(p) ? "no_window_fits" : "stepped_over");
+  return [sentence(name, { D: pixelName(m, p), ...p, count, wins, why, ...sum })];
 }
 
 const joined = (nodes, between) => nodes.flatMap((node, index) => (index ? [between, node] : [node]));
 
 // Terms in the colours of their channels; of many, the first and the last
-function terms(m, columns, text) {
+function terms(m, columns, text, most) {
   const term = (k) => channelled(element("span", { class: "term" }, text(k)), m.tap(k).c);
-  if (columns.length <= MOST_TERMS) return columns.map(term);
-  return [...columns.slice(0, 4).map(term), "…", ...columns.slice(-2).map(term)];
+  if (columns.length <= most) return columns.map(term);
+  const last = most > 6 ? 2 : 1;
+  return [...columns.slice(0, Math.min(most - last, 4)).map(term), "…", ...columns.slice(-last).map(term)];
 }
 
-// The sign between terms as they are shown and their result as it is shown
-const equal = (terms, result) => (Math.abs(terms - rounded(result)) <= 1e-9 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
+// The sign between terms as they are shown and what they come to
+const equal = (terms, result) => (Math.abs(terms - result) <= 1e-9 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
 
-// Where the terms leave the line, their result stays in view.
-const workedOut = (terms, ...result) => [element("span", { class: "terms" }, ...terms), element("span", {}, ...result)];
-
+// The sum in names and in numbers, or in numbers alone
 function sumOf(m, r, f, labels) {
-  const text = (k) => labels ? `${pixelName(m, m.where(r, k))}·${weightName(m, k, f)}`
-    : `${factor(m.entry(r, k))}·${factor(m.weight(k, f))}`;
-  const bias = m.bias ? [labels ? `b[${f}]` : factor(m.bias[f])] : [];
-  const all = [...terms(m, span(m.columns), text), ...bias];
-  const shown = labels ? (value) => value : rounded;
-  const sum = span(m.columns).reduce((part, k) => part + shown(m.entry(r, k)) * shown(m.weight(k, f)),
-    m.bias ? shown(m.bias[f]) : 0);
+  const all = span(m.columns);
+  const sumIn = (text, bias, most) => joined([...terms(m, all, text, most), ...(m.bias ? [bias] : [])], " + ");
+  const number = (k) => `${factor(m.entry(r, k))}·${factor(m.weight(k, f))}`;
+  const name = (k) => `${pixelName(m, m.where(r, k))}·${weightName(m, k, f)}`;
+  const [most, bias] = [narrow.matches ? 2 : 12, m.bias?.[f] ?? 0];
+  const shown = all.reduce((part, k) => part + rounded(m.entry(r, k)) * rounded(m.weight(k, f)), rounded(bias));
   const value = m.dot(r, f);
-  return workedOut(joined(all, " + "), ` ${equal(sum, value)} `, element("strong", {}, short(value)));
+  return [
+    ...(labels ? [...sumIn(name, `b[${f}]`, most), ` ${equal(shown, value)} `] : []),
+    ...sumIn(number, factor(bias), labels ? Math.min(most, 3) : most),
+    ` ${equal(shown, rounded(value))}\u00a0`, element("strong", {}, short(value)),
+  ];
 }
 
 function maximumOf(m, r, c, say, labels) {
@@ -72,8 +75,8 @@ function maximumOf(m, r, c, say, labels) {
   const text = (k) => (labels ? pixelName(m, m.where(r, k)) : short(m.entry(r, k)));
   const columns = span(m.taps, c * m.taps).filter((k) => m.inside(m.where(r, k)));
   const won = labels ? ` = ${text(c * m.taps + winner)}` : "";
-  const taken = ["max(", ...joined(terms(m, columns, text), ", "), ")"];
-  return workedOut(taken, `${won} = `, element("strong", {}, short(value)));
+  const taken = joined(terms(m, columns, text, narrow.matches ? 6 : 12), ", ");
+  return ["max(", ...taken, `)${won} =\u00a0`, element("strong", {}, short(value))];
 }
 
 // Which of equals is taken

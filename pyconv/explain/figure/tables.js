@@ -8,7 +8,8 @@
 //   ref(row, col): what a cell stands for, {at, kind, ...}
 //   cell(ref): {text, label, channel, pad, marked, shade}, of which all but the label may be missing
 //   rowHead(row), colHead(col): {text, label, ref, channel}; group(col): {key, name, channel} over heads of one key
-//   block(row, col): the title of a block; corner: text; tiny, finer, dense: how large its cells are
+//   block(row, col): the title of a block; across, corner: what its heads count
+//   tiny, finer, dense: how large its cells are
 // }
 
 const cells = new Map(); // at -> its td or th
@@ -36,16 +37,20 @@ function withGaps(indices, size) {
   return shown;
 }
 
-const blocks = (indices, size) => [...new Set(indices.map((index) => Math.floor(index / size)))].map((block) =>
-  withGaps(indices.filter((index) => Math.floor(index / size) === block), size));
+function blocks(indices, size, count) {
+  const blockOf = (index) => Math.floor(index / size);
+  return withGaps([...new Set(indices.map(blockOf))], count / size).map((block) =>
+    block === null ? null : withGaps(indices.filter((index) => blockOf(index) === block), size));
+}
 
 function drawPart(part, shown) {
   const home = byId(part.id).querySelector(".tables");
   for (const old of home.querySelectorAll("[data-at]")) cells.delete(old.dataset.at);
   const [rows, cols] = part.visible(shown);
   part.drawn = JSON.stringify([rows, cols]);
-  const lines = blocks(rows, part.blockRows).map((ys) =>
-    element("div", { class: "line" }, ...blocks(cols, part.blockCols).map((xs) => drawBlock(part, ys, xs))));
+  const lines = blocks(rows, part.blockRows, part.rows).map((ys) => ys === null ? drawGap("div", "⋯")
+    : element("div", { class: "line" }, ...blocks(cols, part.blockCols, part.cols)
+      .map((xs) => xs === null ? drawGap("div", "⋯") : drawBlock(part, ys, xs))));
   home.replaceChildren(...lines);
   const first = cells.get(part.current) ?? home.querySelector("td[data-at]");
   first.tabIndex = 0;
@@ -85,14 +90,14 @@ function drawHeads(part, xs) {
       const group = x === null ? null : part.group(x);
       if (group && last?.key === group.key) last.head.colSpan += 1;
       else {
-        const over = group ? element("th", { scope: "colgroup", class: "group" }, group.name) : element("td");
+        const over = group ? element("th", { scope: "colgroup", class: "group" }, group.name) : drawGap("td", "");
         line.append(channelled(over, group?.channel));
         last = group && { key: group.key, head: over };
       }
     }
     head.append(line);
   }
-  const corner = part.rowHead ? [element("td", { class: "corner" }, part.corner)] : [];
+  const corner = part.rowHead ? [element("td", { class: "corner" }, `${part.across} →\n${part.corner} ↓`)] : [];
   const heads = xs.map((x) => (x === null ? drawGap("th", "⋯") : drawHead(part, part.colHead(x), -1, x)));
   head.append(element("tr", {}, ...corner, ...heads));
   return head;
