@@ -3,10 +3,7 @@
 
 const given = held("given"); // {kind, sizes, x, W, b}
 const texts = held("words");
-// A text with its {values}, and [one|several] by its count
-const say = (name, values = {}) => texts[name]
-  .replace(/\[(\w+)\|(\w+)\]/g, (_, one, several) => (values.count === 1 ? one : several))
-  .replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const say = (name, values = {}) => phrase(texts[name], values);
 const pool = given.kind === "pool";
 
 // Sliders: the sizes that each moves, and the least and most; a size that was given beyond them is reached as well.

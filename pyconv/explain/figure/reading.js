@@ -50,9 +50,6 @@ function terms(m, columns, text, most) {
   return [...columns.slice(0, Math.min(most - last, 4)).map(term), "…", ...columns.slice(-last).map(term)];
 }
 
-// The sign between terms as they are shown and what they come to
-const equal = (terms, result) => (Math.abs(terms - result) <= 1e-9 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
-
 // The sum in names and in numbers, or in numbers alone
 function sumOf(m, r, f, labels) {
   const all = span(m.columns);

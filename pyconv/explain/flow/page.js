@@ -2,19 +2,14 @@
 // Builds the page: the flow, a section for each convolution and what follows it up to the next, and the units.
 
 const words = trace.words;
-// A text with its {values}, and [one|several] by its count
-const say = (key, values = {}) => words[key]
-  .replace(/\[(\w+)\|(\w+)\]/g, (_, one, several) => (values.count === 1 ? one : several))
-  .replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const say = (key, values = {}) => phrase(words[key], values);
 const minus = (text) => text.replace("-", "−");
 const number = (v) => minus(Math.abs(v) >= 100 ? v.toFixed(1) : v !== 0 && Math.abs(v) < 0.0005 ? v.toExponential(1) : v.toFixed(3));
 const short = (v) => minus(v.toFixed(2).replace(/^-0.00$/, "0.00"));
 const term = (v) => (v < 0 ? `(${number(v)})` : number(v));
-// Whether numbers as they are printed give a result as it is printed.
 const printed = (v) => Number(number(v).replaceAll("−", "-"));
-const equals = (terms, v) => (Math.abs(terms - printed(v)) <= 1e-12 * Math.max(1, Math.abs(terms)) ? "=" : "≈");
 const plusBias = (b, bias, sum, v) =>
-  say("bias", { b, bv: term(bias), sum: number(sum), v: number(v), equals: equals(printed(sum) + printed(bias), v) });
+  say("bias", { b, bv: term(bias), sum: number(sum), v: number(v), equals: equal(printed(sum) + printed(bias), printed(v)) });
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 const MOST_BARS = 20;
 

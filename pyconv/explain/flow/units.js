@@ -43,7 +43,7 @@ function unitText({ i, k }) {
       const parts = before.map((v, unit) => [v * weights[unit], unit]).sort(([one], [other]) => Math.abs(other) - Math.abs(one));
       const list = parts.slice(0, 3).map(([p, unit]) => {
         const [v, w] = [before[unit], weights[unit]];
-        return `${from}[${unit}] (${number(v)} × ${term(w)} ${equals(printed(v) * printed(w), p)} ${number(p)})`;
+        return `${from}[${unit}] (${number(v)} × ${term(w)} ${equal(printed(v) * printed(w), printed(p))} ${number(p)})`;
       });
       text.push(say("most", { list: list.join(", ") }));
       if (b) text.push(plusBias(`${b}[${k}]`, held.b[k], parts.reduce((sum, [p]) => sum + p, 0), value));
