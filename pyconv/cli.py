@@ -305,7 +305,7 @@ def profile(
         str,
         typer.Option(help="Rivals: reference, torch, torch.compile, onnxruntime; with commas."),
     ] = "reference",
-    repeat: Annotated[int, typer.Option(min=1, help="Rounds, each side in turn.")] = 3,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds, each side in turn.")] = 5,
     compare: Annotated[
         Path | None,
         typer.Option(

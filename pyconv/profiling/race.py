@@ -2,12 +2,12 @@
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -19,13 +19,7 @@ from .suite import Task
 
 OURS = "pyconv"
 
-# After a parallel region the threads of PyTorch's OpenMP, OpenBLAS and ONNX Runtime wait in a loop
-# for the next one, for a few milliseconds (LLVM's OpenMP for 200 unless told otherwise, below).
-# They would take the cores from the side whose turn comes next. Making them sleep at once instead
-# would slow every side down in a way that its users do not see.
-PAUSE_SECONDS = 0.05
-
-SLOW_SECONDS = 0.5  # such a call is long enough to be measured well in one round
+SLOW_SECONDS = 0.5
 
 
 START = "from pyconv.profiling.worker import main\nmain()"
@@ -50,7 +44,6 @@ class Side:
             "OMP_NUM_THREADS": count,
             "OPENBLAS_NUM_THREADS": count,
             "MKL_NUM_THREADS": count,
-            "KMP_BLOCKTIME": "20",
             "PYCONV_BACKEND": "native",
         }
         if isa is not None:
@@ -71,8 +64,20 @@ class Side:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # a child of it as well
         self.process.communicate()
+
+    @contextmanager
+    def forked(self) -> Iterator[None]:
+        """Let a new process answer what is asked meanwhile, which is gone when another side is.
+
+        Its threads are gone with it: those of PyTorch's OpenMP, OpenBLAS and ONNX Runtime wait in a
+        loop for more work, and would take the cores from the side whose turn comes next.
+        """
+        self.ask("fork")
+        yield
+        self.ask("end")
 
     def ask(self, do: str, **details: Any) -> Any:
         """What the process answers.
@@ -121,6 +126,11 @@ class Times:
     @property
     def median(self) -> float:
         return statistics.median(self.rounds)
+
+    @property
+    def are_slow(self) -> bool:
+        """Whether a call is long enough to be measured well in one round."""
+        return bool(self.rounds) and self.rounds[0] > SLOW_SECONDS
 
     @property
     def spread(self) -> float | None:
@@ -241,42 +251,25 @@ def race(
         When a side's process dies.
     """
     with ExitStack() as stack:
-        ours, others = _start(stack, settings, rivals)
+        ours = {s: stack.enter_context(Side(OURS, s.threads, s.isa)) for s in settings}
+        counts = dict.fromkeys(setting.threads for setting in settings)
+        others = [stack.enter_context(Side(name, count)) for count in counts for name in rivals]
         versions = {side.name: side.ask("hello") for side in (*ours.values(), *others)}
         before = {setting: _peaks(side) for setting, side in ours.items()}
-    rows: list[Row] = []
-    for task in tasks:
-        progress(str(task))
-        # New processes: where a call finds memory, and whether the system must hand it out anew,
-        # depends on what its process allocated before, and makes NumPy faster or slower by a third.
-        with ExitStack() as stack:
-            rows += _race_one(task, *_start(stack, settings, rivals), before, rounds)
-    with ExitStack() as stack:  # once more: the machine may have been busy the first time
-        ours, _ = _start(stack, settings, [])
-        peaks = {
+        rows: list[Row] = []
+        for task in tasks:
+            progress(str(task))
+            rows += _race_one(task, ours, others, before, rounds)
+        peaks = {  # once more: the machine may have been busy the first time
             setting: Peaks(*map(max, before[setting], _peaks(side)))
             for setting, side in ours.items()
         }
     return Result(peaks, versions, rows)
 
 
-def _start(
-    stack: ExitStack, settings: list[Setting], rivals: list[str]
-) -> tuple[dict[Setting, Side], list[Side]]:
-    """The processes of pyconv in every setting, and of its rivals, until `stack` is left."""
-    ours = {s: stack.enter_context(Side(OURS, s.threads, s.isa)) for s in settings}
-    counts = dict.fromkeys(setting.threads for setting in settings)
-    others = [stack.enter_context(Side(name, count)) for count in counts for name in rivals]
-    return ours, others
-
-
 def _peaks(side: Side) -> Peaks:
-    time.sleep(_pause(side))
-    return Peaks(*side.ask("peaks"))
-
-
-def _pause(side: Side) -> float:
-    return PAUSE_SECONDS if side.threads > 1 else 0.0  # one thread has nobody to wait for
+    with side.forked():
+        return Peaks(*side.ask("peaks"))
 
 
 def _race_one(
@@ -286,23 +279,27 @@ def _race_one(
     peaks: dict[Setting, Peaks],
     rounds: int,
 ) -> list[Row]:
-    measured: dict[Side, dict[str, Times]] = {}
-    for side in (*ours.values(), *others):
-        measured[side] = {way: Times() for way in side.ask("prepare", task=task)}
-    memory = {setting: side.ask("memory", variant="") for setting, side in ours.items()}
-    for _ in range(rounds):
+    settings = {side: setting for setting, side in ours.items()}
+    measured: dict[Side, dict[str, Times]] = {side: {} for side in (*settings, *others)}
+    memory: dict[Side, int] = {}
+    cold: dict[Side, float] = {}
+    for turn in range(rounds):
         for side, ways in measured.items():
-            for way, times in ways.items():
-                if times.rounds and times.rounds[0] > SLOW_SECONDS:
+            if turn and all(times.are_slow for times in ways.values()):
+                continue
+            with side.forked():
+                for way in side.ask("prepare", task=task, validated=turn > 0):
+                    times = ways.setdefault(way, Times())
+                    if not times.are_slow:
+                        times.add(side.ask("time", variant=way))
+                if turn or side not in settings:
                     continue
-                time.sleep(_pause(side))
-                times.add(side.ask("time", variant=way))
+                memory[side] = side.ask("memory", variant="")
+                if is_bound_by_memory(task, peaks[settings[side]]):
+                    cold[side] = statistics.median(side.ask("time cold", variant=""))
     rows = []
-    for setting, side in ours.items():
+    for side, setting in settings.items():
         rivals = {o.name: measured[o] for o in others if o.threads == setting.threads}
-        row = Row(task, setting, {OURS: measured[side], **rivals}, memory[setting])
-        if is_bound_by_memory(task, peaks[setting]):
-            time.sleep(_pause(side))
-            row.cold_seconds = statistics.median(side.ask("time cold", variant=""))
-        rows.append(row)
+        times_of = {OURS: measured[side], **rivals}
+        rows.append(Row(task, setting, times_of, memory[side], cold.get(side)))
     return rows
