@@ -66,6 +66,19 @@ def pyconv(folder, *arguments, **options):
     return process.returncode, out.splitlines(), err.splitlines()
 
 
+@pytest.fixture
+def called(folder, monkeypatch):
+    """What `pyconv` above returns, of calls in this process, which need not be started."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PYCONV_DATA", raising=False)
+
+    def call(*arguments):
+        result = CliRunner().invoke(cli.app, arguments, prog_name="pyconv")
+        return result.exit_code, result.stdout.splitlines(), result.stderr.splitlines()
+
+    return call
+
+
 def train(folder, out, *arguments, **options):
     given = ("--data", "data", "--epochs", 1, "--out", out, *arguments)
     code, lines, errors = pyconv(folder, "train", *given, **options)
@@ -348,8 +361,10 @@ def useless(folder):
         ("summary text.npz", r"text\.npz is not a readable weight file"),
     ],
 )
-def test_an_error_is_one_sentence_and_exit_code_1(folder, trained, useless, arguments, says):
-    code, lines, errors = pyconv(folder, *arguments.split())
+def test_an_error_is_one_sentence_and_exit_code_1(
+    folder, called, trained, useless, arguments, says
+):
+    code, lines, errors = called(*arguments.split())
     assert (code, lines, len(errors)) == (1, [], 1)
     assert re.match(f"pyconv: error: .*{says}", errors[0])
     assert (folder / "text.npz").read_text() == "a text"
@@ -368,8 +383,8 @@ USAGE[2] += ["train --epochs 0", "train --optimizer best", "train --seed -1"]
 
 
 @pytest.mark.parametrize(("code", "arguments"), [(c, a) for c, all in USAGE.items() for a in all])
-def test_exit_codes_of_help_and_wrong_usage(folder, code, arguments):
-    found, lines, errors = pyconv(folder, *arguments.split())
+def test_exit_codes_of_help_and_wrong_usage(called, code, arguments):
+    found, lines, errors = called(*arguments.split())
     assert found == code
     assert "Usage: pyconv" in "".join(lines + errors)
 
