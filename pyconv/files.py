@@ -33,16 +33,17 @@ def need_folder(*targets: Path | None) -> None:
     ValueError
         When two of them are the same file.
     """
-    named = [target.resolve() for target in targets if target is not None]
-    for place, path in enumerate(named):
-        if path in named[:place]:
+    named = [target for target in targets if target is not None]
+    paths = [target.resolve() for target in named]
+    for place, path in enumerate(paths):
+        if path in paths[:place]:
             raise ValueError(
                 f"two things cannot both be written to {path.name}: name another file for one"
             )
-    for target in targets:
-        if target is not None and target.is_dir():
+    for target in named:
+        if target.is_dir():
             raise IsADirectoryError(f"{str(target)!r} is a folder: name a file in it")
-        if target is not None and not target.absolute().parent.is_dir():
+        if not target.absolute().parent.is_dir():
             raise FileNotFoundError(
                 f"there is no folder {str(target.parent)!r} to write {target.name} to"
             )

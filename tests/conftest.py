@@ -1,6 +1,7 @@
 """Hypothesis profiles and fixtures that several test files share."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from figures import figure as figure
 from flows import flow_pages as flow_pages
 from flows import shown as shown
 from hypothesis import HealthCheck, settings
+
+import pyconv
 
 # test_kernels.py multiplies these by ten: 2,000 random cases for every kernel with a geometry
 settings.register_profile("full", deadline=None, max_examples=200, print_blob=True)
@@ -32,6 +35,14 @@ def mnist_dir() -> Path:
     if not root or not (Path(root) / "mnist").is_dir():
         pytest.skip("MNIST is not here: set PYCONV_DATA to a folder that holds mnist/ to run this")
     return Path(root) / "mnist"
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """`pyconv.set_num_threads`, for one test: kernels compute on as many as before after it."""
+    before = pyconv.get_num_threads()
+    yield pyconv.set_num_threads
+    pyconv.set_num_threads(before)
 
 
 @pytest.fixture

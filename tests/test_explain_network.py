@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from digits_network import NETWORK, RNG, TRACE, X, array
 from rich.console import Console
 from trainings import everything, run, trainer
 
@@ -22,16 +23,6 @@ from pyconv.layers import (
     Sigmoid,
 )
 from pyconv.networks import DeepConvNet, Sequential, SimpleConvNet
-
-RNG = np.random.default_rng(3)
-X = RNG.random((2, 1, 28, 28), np.float32)
-NETWORK = SimpleConvNet(rng=1, weight_init_std=0.1)
-TRACE = pyconv.explain.network(NETWORK, X)
-
-
-def array(*shape):
-    return RNG.normal(0, 0.3, shape).astype(np.float32)
-
 
 # The trace
 

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from digits_network import NETWORK, TRACE, X, array
 from typer.testing import CliRunner
 
 import pyconv
@@ -13,17 +14,8 @@ from pyconv.datasets import load_digits
 from pyconv.explain.network_picture import save_network_picture
 from pyconv.explain.trained import trained
 from pyconv.layers import Affine
-from pyconv.networks import DeepConvNet, Sequential, SimpleConvNet
+from pyconv.networks import DeepConvNet, Sequential
 from pyconv.tables import shape_text
-
-RNG = np.random.default_rng(3)
-X = RNG.random((2, 1, 28, 28), np.float32)
-NETWORK = SimpleConvNet(rng=1, weight_init_std=0.1)
-TRACE = pyconv.explain.network(NETWORK, X)
-
-
-def array(*shape):
-    return RNG.normal(0, 0.3, shape).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -98,18 +98,10 @@ LARGE = {
 }
 
 
-@pytest.fixture
-def threads_as_before():
-    before = pyconv.get_num_threads()
-    yield
-    pyconv.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("threads_as_before")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", _core.KERNELS)
 @pytest.mark.parametrize("shape", LARGE)
-def test_large_arrays_on_threads(shape, name, dtype):
+def test_large_arrays_on_threads(shape, name, dtype, set_threads):
     defaults = {"groups": 1, "stride": (1, 1), "dilation": (1, 1)}
     sizes = {**defaults, **LARGE[shape]}
     g = Geometry(
@@ -120,7 +112,7 @@ def test_large_arrays_on_threads(shape, name, dtype):
     native, twin = native_and_twin(name)
     expected = results(twin, arguments)
     for threads in (1, 2, 3):
-        pyconv.set_num_threads(threads)
+        set_threads(threads)
         found = results(native, arguments)
         assert_agree(name, found, expected, shapes, dtype, terms=g.N * g.H * g.W * 15)
         for once, again in zip(found, results(native, arguments), strict=True):
@@ -139,12 +131,11 @@ NEIGHBOURS = {
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]
 
 
-@pytest.mark.usefixtures("threads_as_before")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pad", PADS)
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_block", "conv2d_backward_data"])
 @pytest.mark.parametrize("shape", NEIGHBOURS)
-def test_filters_of_three_by_three(shape, name, pad, dtype):
+def test_filters_of_three_by_three(shape, name, pad, dtype, set_threads):
     sizes = {"groups": 1, **NEIGHBOURS[shape]}
     g = Geometry(
         filter=(3, 3), stride=(1, 1), dilation=(1, 1), pad=pad, pool=(1, 1), dtype=dtype, seed=1,
@@ -154,7 +145,7 @@ def test_filters_of_three_by_three(shape, name, pad, dtype):
     native, twin = native_and_twin(name)
     expected = results(twin, arguments)
     for threads in (1, 3):
-        pyconv.set_num_threads(threads)
+        set_threads(threads)
         found = results(native, arguments)
         assert_agree(name, found, expected, shapes, dtype, 9 * max(g.C, g.FN))
 
@@ -234,24 +225,20 @@ DEPTHWISE_PADS = [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 0), (0, 2)), ((6, 7),
 @pytest.mark.parametrize("pad", DEPTHWISE_PADS)
 @pytest.mark.parametrize("window", [(3, 1, 1), (5, 1, 1), (4, 1, 1), (3, 2, 1), (3, 1, 2)])
 @pytest.mark.parametrize("name", DEPTHWISE)
-def test_depthwise_rows_of_every_width(name, window, pad, dtype):
+def test_depthwise_rows_of_every_width(name, window, pad, dtype, set_threads):
     size, stride, dilation = window
-    before = pyconv.get_num_threads()
-    pyconv.set_num_threads(3)
-    try:
-        for H, W in [*((5 + W % 3, W) for W in WIDTHS), (70, 67), (35, 260)]:
-            C = [3, 7][W % 3 == 0]
-            if min(H + sum(pad[0]), W + sum(pad[1])) <= (size - 1) * dilation:
-                continue
-            g = Geometry(
-                N=2, C=C, H=H, W=W, filter=(size, size), stride=(stride, stride),
-                dilation=(dilation, dilation), pad=pad, groups=C, FN=C, pool=(1, 1), dtype=dtype,
-                seed=W, ceil_mode=False, count_include_pad=False,
-            )  # fmt: skip
-            arguments, shapes = case(name, g)
-            assert_twins_agree(name, arguments, shapes, dtype, 2 * H * W)
-    finally:
-        pyconv.set_num_threads(before)
+    set_threads(3)
+    for H, W in [*((5 + W % 3, W) for W in WIDTHS), (70, 67), (35, 260)]:
+        C = [3, 7][W % 3 == 0]
+        if min(H + sum(pad[0]), W + sum(pad[1])) <= (size - 1) * dilation:
+            continue
+        g = Geometry(
+            N=2, C=C, H=H, W=W, filter=(size, size), stride=(stride, stride),
+            dilation=(dilation, dilation), pad=pad, groups=C, FN=C, pool=(1, 1), dtype=dtype,
+            seed=W, ceil_mode=False, count_include_pad=False,
+        )  # fmt: skip
+        arguments, shapes = case(name, g)
+        assert_twins_agree(name, arguments, shapes, dtype, 2 * H * W)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -147,14 +147,6 @@ def right(_=None):
 """
 
 
-@pytest.fixture
-def two_threads():
-    before = pyconv.get_num_threads()
-    pyconv.set_num_threads(2)
-    yield
-    pyconv.set_num_threads(before)
-
-
 FORKS = {
     "children of a process in the middle of kernels": """
 import threading
@@ -256,17 +248,19 @@ def bits(results):
     return [result.tobytes() for result in results]
 
 
-def test_one_thread_and_two_agree_and_each_repeats_its_bits(two_threads):
+def test_one_thread_and_two_agree_and_each_repeats_its_bits(set_threads):
+    set_threads(2)
     on_two = convolution(0)
     assert all(bits(convolution(0)) == bits(on_two) for _ in range(5))
-    pyconv.set_num_threads(1)
+    set_threads(1)
     on_one = convolution(0)
     assert all(bits(convolution(0)) == bits(on_one) for _ in range(5))
     for one, two in zip(on_one, on_two, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12 * np.abs(one).max())
 
 
-def test_many_python_threads_compute_at_once(two_threads):
+def test_many_python_threads_compute_at_once(set_threads):
+    set_threads(2)
     expected = [bits(convolution(seed)) for seed in range(8)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda seed: bits(convolution(seed % 8)), range(64)))

@@ -86,11 +86,8 @@ def site(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def one_thread():
-    before = pyconv.get_num_threads()
-    pyconv.set_num_threads(1)
-    yield
-    pyconv.set_num_threads(before)
+def one_thread(set_threads):
+    set_threads(1)
 
 
 # What is measured

@@ -105,7 +105,8 @@ void im2col_rows(const Geometry& g, const T* lines, Index line_step, const Index
 }
 
 template <class T>
-PYCONV_ONCE void im2col(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col, Index KP) {
+PYCONV_ONCE void im2col(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows,
+                        T* col, Index KP) {
     constexpr Index L = vector_lanes<T>;
     if (g.window.w.stride > 1 || g.window.w.dilation > 1)
         im2col_rows<1>(g, lines, line_step, offsets, rows, col, KP);

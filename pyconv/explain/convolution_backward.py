@@ -15,8 +15,7 @@ def backward(trace: ConvolutionTrace, dout: Array | None) -> WindowTrace:
     word = Words(trace.lang)
     x, W, windows = trace.x, trace.W, trace.windows
     geometry = windows.window.arguments
-    above = word("dout" if dout is not None else "dout ones")
-    dout = np.ones_like(trace["y"].array) if dout is None else dout
+    dout, above = rules.above(word, dout, trace["y"].array)
     dW, db = ops.conv2d_backward_weight(x, dout, W.shape, *geometry)
     dx = ops.conv2d_backward_data(dout, W, x.shape, *geometry)
 

@@ -44,8 +44,7 @@ class PoolingTrace(WindowTrace):
         assert won is not None
         w = self.windows.window
         PH, PW = w.filter_h, w.filter_w
-        above = word("dout" if dout is not None else "dout ones")
-        dout = np.ones_like(self["y"].array) if dout is None else dout
+        dout, above = rules.above(word, dout, self["y"].array)
         dx = ops.max_pool2d_backward(dout, self.argmax, x.shape, PH, PW, *w.arguments)
         dout = dout.copy()
         rows = np.ascontiguousarray(dout.transpose(0, 2, 3, 1)).reshape(-1)

@@ -135,15 +135,28 @@ def matrices(left: Array, right: Array, out: Array) -> dict[str, str]:
 
 def short(value: float) -> str:
     """A number in a few characters."""
-    value = (
-        float(f"{value:.3g}") + 0.0 if abs(value) < 1000 else value
-    )  # 999.6 is 1000, and -0.0 is 0
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if abs(value) >= 999.5:  # what three digits would write as 1e+03
+        return f"{value:.0f}"
+    return f"{value + 0.0:.3g}"  # -0.0 is 0
 
 
 def equals(*numbers: float) -> str:
     """The sign between a sum of numbers as `short` writes them and what it gives."""
     return "=" if all(float(short(one)) == one for one in numbers) else "≈"
+
+
+def above(word: Words, dout: Array | None, y: Array) -> tuple[Array, str]:
+    """The gradients a walk backward begins with, ones where none are given, and what to call them.
+
+    Parameters
+    ----------
+    word : Words
+    dout : ndarray of the shape of y, or None
+    y : ndarray
+    """
+    if dout is None:
+        return np.ones_like(y), word("dout ones")
+    return dout, word("dout")
 
 
 def number(value: float) -> str:

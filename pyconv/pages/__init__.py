@@ -51,7 +51,7 @@ def words(package: str, lang: str) -> dict[str, str]:
     languages: dict[str, dict[str, str]] = json.loads(
         _file(package, "words.json").read_text("utf-8")
     )
-    if lang not in list(languages):
+    if lang not in list(languages):  # a list takes what has no hash, too
         known = " or ".join(repr(language) for language in languages)
         raise ValueError(f"lang must be {known}, not {lang!r}")
     return languages[lang]

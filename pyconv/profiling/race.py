@@ -19,8 +19,7 @@ from .suite import Task
 
 OURS = "pyconv"
 
-SLOW_SECONDS = 0.5
-
+SLOW_SECONDS = 0.5  # such a call is long enough to be measured well in one round
 
 START = "from pyconv.profiling.worker import main\nmain()"
 

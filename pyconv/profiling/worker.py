@@ -58,7 +58,7 @@ class Worker:
                 return memory_of(self.calls[variant])
         raise ValueError(f"a worker does not know {request!r}")
 
-    def prepare(self, task: Task, validated: bool = False) -> list[str]:
+    def prepare(self, task: Task, validated: bool) -> list[str]:
         """Make the inputs of a task and, unless that is done, hold the side against the reference.
 
         Returns
