@@ -120,13 +120,12 @@ PYCONV_ONCE void im2col(const Geometry& g, const T* lines, Index line_step, cons
 // col that won. Pooled numbers of a filter lie `plane` behind the filter before, their first taps in col `step` apart.
 template <class T, int vectors>
 void add_winning_rows(const T* gradient, const std::uint8_t* winner, Index filters, Index plane, Index count,
-                      const T* col, Index step, const Index* tap_offset, Index last_tap, T* dW) {
+                      const T* col, Index step, const Index* tap_offset, T* dW) {
     constexpr Index KP = vectors * vector_lanes<T>;
     for (Index f = 0; f < filters; ++f, gradient += plane, winner += plane, dW += KP) {
         Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
         const auto add = [&](int which, Index px) {
-            const Index tap = smaller(winner[px], last_tap);  // whatever the caller's argmax holds
-            const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * step + tap_offset[tap]);
+            const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * step + tap_offset[winner[px]]);
             for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
         };
         Index px = 0;
@@ -151,14 +150,17 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
     const Index OW = g.output.w, P = g.output.h * OW, K = g.input.c * g.taps;
     const Index KP = rounded_up(K, L);  // a row of col, filled up to whole vectors
     const Extent pooled{g.output.h / pool.h, OW / pool.w};
-    const Index pooled_P = pooled.h * pooled.w, last_tap = pool.h * pool.w - 1;
+    const Index pooled_P = pooled.h * pooled.w;
     const Index line_step = g.most_lines(pool.h) * g.pitch, lines_size = g.input.c * line_step + 2 * L;
     const Index sums = rounded_up(filters * (KP + 1), L), col_size = (pool.h * OW + 1) * KP;
     const Index part_size = rounded_up(sums + col_size + lines_size + filters * pooled_P, 64 / Index(sizeof(T)));
     const int parts = threads_for(g.input.n, double(g.input.n * P) * double(K));
     const Scratch<T> scratch(parts * part_size);
-    Index tap_offset[256];  // of a tap of the pooling window, in col
-    for (Index tap = 0; tap < pool.h * pool.w; ++tap) tap_offset[tap] = (tap / pool.w * OW + tap % pool.w) * KP;
+    Index tap_offset[256];  // of a tap of the pooling window, in col; whatever the caller's argmax holds, one of these
+    for (Index i = 0; i < 256; ++i) {
+        const Index tap = smaller(i, pool.h * pool.w - 1);
+        tap_offset[i] = (tap / pool.w * OW + tap % pool.w) * KP;
+    }
     const Scratch<Index> offsets(g.taps);
     g.find_offsets(offsets.data());
     auto add_rows = add_winning_rows<T, 1>;
@@ -182,7 +184,7 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
                 copy_lines(g, x, {0, g.input.c}, {row, row + pool.h}, lines, line_step, true);
                 im2col(g, lines, line_step, offsets.data(), pool.h, col, KP);
                 add_rows(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, pooled.w, col,
-                         pool.w * KP, tap_offset, last_tap, part_dW);
+                         pool.w * KP, tap_offset, part_dW);
             }
         }
     });

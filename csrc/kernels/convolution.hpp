@@ -110,7 +110,7 @@ inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.
 template <class T>
 void pack_columns(const Geometry& g, const Index* offsets, const Index* row_start, const T* lines, Index channel_step,
                   Index k, Index depth, Range ps, MovesMemory& memory, T* panels) {
-    Moves<T> moves(memory, depth * tile_columns<T>);
+    Moves<T> moves(memory, panel_rows(depth) * tile_columns<T>);
     for_runs(ps, g.output.w, row_start,
              [&](Index p, Index from, Index count) { moves.add_run(p - ps.begin, from, count); });
     moves.clear(ps.size(), rounded_up(ps.size(), vector_lanes<T>));
@@ -149,7 +149,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
     const Index ldc = direct ? y.filter_step : width;
 
     const Index line_step = g.most_lines(strips.rows) * g.pitch;
-    const Index panels_size = depth * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
+    const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
     const Index a_size = pack_weights && !pack_once ? tiles * TR * depth : 0;
     const Index y_size = direct ? 0 : (at_once ? TR : tiles * TR) * width;
     const Index part_size = rounded_up(panels_size + lines_size + a_size + y_size, 64 / Index(sizeof(T)));
@@ -167,6 +167,8 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
             }
         });
 
+    const auto group_of = [&](Index unit) { return x + unit / tiles % groups * CG * plane; };
+    const auto channels_of = [&](Index k) { return Range{k / g.taps, divided_up(smaller(K, k + depth), g.taps)}; };
     run_each(parts, [&](int part) {
         T* const panels = scratch.data() + part * part_size;
         T* const lines = panels + panels_size;
@@ -180,20 +182,26 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
             const Index last_tile = smaller(tiles, first_tile + mine.end - unit);
             const Range strip = strips.at(unit / tiles / groups);
             const Range filters{first_tile * TR, smaller(FG, last_tile * TR)};
+            const T* const group_x = group_of(unit);
             unit += last_tile - first_tile;
             const Index positions = strip.size() * OW, first_f = group * FG;
-            const T* const group_x = x + group * CG * plane;
             const Weights<T> weights = all_weights.of(group);
             g.find_rows(strip, row_start);
             for (Index k = 0; k < K; k += depth) {
                 const Index k_depth = smaller(depth, K - k);
-                const Range channels{k / g.taps, divided_up(k + k_depth, g.taps)};
+                const Range channels = channels_of(k);
                 if (!g.in_place) copy_lines(g, group_x, channels, strip, lines, line_step, true);
                 const T* const first_line = g.in_place ? group_x + channels.begin * plane : lines;
                 if (a_size) weights.pack(filters, k, k_depth, g.taps, a_panels);
                 // panels of A of this block, the one of filter 0 first
                 const T* const a_block = pack_once ? packed_once.data() + (group * K + k) * tiles * TR
                                                    : a_panels - filters.begin * k_depth;
+                Upcoming<T> upcoming;
+                const Index products = divided_up(filters.size(), TR) * divided_up(positions, TC);
+                if (k + k_depth < K)
+                    upcoming = {g, group_x, channels_of(k + k_depth), strip, products};
+                else if (unit < mine.end)
+                    upcoming = {g, group_of(unit), channels_of(0), strips.at(unit / tiles / groups), products};
                 for (Index p = 0; p < positions; p += chunk) {
                     const Index p_end = smaller(positions, p + chunk), line = 0;
                     pack_columns(g, offsets.data(), row_start, first_line, g.in_place ? plane : line_step, k, k_depth,
@@ -208,9 +216,11 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                                             : strip_y + (at_once ? 0 : f - filters.begin) * width;
                         const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1)};
                         const Ends<T> ends{k > 0, b && k == 0 ? b + first_f + f : nullptr, relu && k + k_depth == K};
-                        for (Index q = p; q < p_end; q += TC)
-                            multiply(rows, smaller(TC, p_end - q), a, steps, panels + (q - p) * k_depth, c + q, ldc,
-                                     ends);
+                        for (Index q = p; q < p_end; q += TC) {
+                            upcoming.ask_for_more();
+                            multiply(rows, smaller(TC, p_end - q), a, steps, panels + (q - p) * panel_rows(k_depth),
+                                     c + q, ldc, ends);
+                        }
                         if (at_once && !direct) y.take(g, strip, {first_f + f, first_f + f + rows}, c, width);
                     }
                 }

@@ -143,7 +143,7 @@ void scatter_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filte
     const int parts = threads_for(items, double(input.n * groups) * double(s.FG * s.K) * double(s.P));
 
     const Index line_step = g.most_lines(rows) * g.pitch, lines_size = s.CG * line_step + L;
-    const Index a_size = rounded_up(s.K, TR) * depth, tile_size = TR * TC + L, panels_size = depth * chunk;
+    const Index a_size = rounded_up(s.K, TR) * depth, tile_size = TR * TC + L, panels_size = panel_rows(depth) * chunk;
     const Index part_size = rounded_up(panels_size + lines_size + a_size + tile_size, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> order(g.taps), offsets(g.taps), row_starts(parts * 2 * rows);
@@ -184,7 +184,8 @@ void scatter_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filte
                             const T* a[TR];
                             for (Index i = 0; i < count; ++i) a[i] = a_panels + k * f_depth + i;
                             tile_of<T>(count, divided_up(columns, L))(a, Depth<T>{1, f_depth, &line, TR},
-                                                                      panels + (q - p) * f_depth, tile, TC, Ends<T>{});
+                                                                      panels + (q - p) * panel_rows(f_depth), tile, TC,
+                                                                      Ends<T>{});
                             for (Index i = 0; i < count; ++i) {
                                 T* const to = lines + (k + i) / g.taps * line_step + offsets.data()[(k + i) % g.taps];
                                 for_runs({q, q + columns}, output.w, line_start, [&](Index at, Index from, Index run) {

@@ -23,7 +23,7 @@ class WeightGradient {
 public:
     WeightGradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g, const Sizes& s, Index groups)
         : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, false),
-          blocks_(groups * divided_up(s.FG, TC)), tiles_(divided_up(s.K, tile_rows)),
+          blocks_(groups * divided_up(s.FG, TC)), tiles_(divided_up(s.K, tile_rows)), rows_(divided_up(s.K, tiles_)),
           work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
           by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
           channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)),
@@ -41,7 +41,7 @@ public:
             for (Index unit = units.begin; unit < units.end;) {
                 const Index block = unit / tiles_, first = unit % tiles_;
                 const Index last = smaller(tiles_, first + units.end - unit);
-                const Range ks{first * tile_rows, smaller(s_.K, last * tile_rows)};
+                const Range ks{first * rows_, smaller(s_.K, last * rows_)};
                 sum_block(part, block, ks, strips);
                 if (!by_strip_) finish(block, ks, sums(part, block), 1);
                 unit += last - first;
@@ -52,6 +52,7 @@ public:
 
 private:
     static constexpr Index TC = tile_columns<T>;
+    static constexpr int L = int(vector_lanes<T>);
 
     bool few_weights() const {
         const int threads = threads_for(strips_.count, work_);
@@ -93,26 +94,35 @@ private:
                 row += rows;
             }
             if (ks.begin == 0)
-                for (Index p = 0; p < strip.size() * OW; ++p)
-                    for (Index j = 0; j < lanes; ++j) block_db[j] += panel[p * TC + j];
+                for (Index j = 0; j < lanes; j += L)
+                    store<L>(block_db + j, load<L>(block_db + j) + add_rows(panel + j, strip.size() * OW));
             // as many taps at a time as there is room for their channels' lines
-            const Index step = channels_ == s_.CG ? s_.K : larger((channels_ - 2) * g_.taps / tile_rows, 1) * tile_rows;
-            for (Index k = ks.begin; k < ks.end; k += step)
-                multiply_taps({k, smaller(ks.end, k + step)}, strip, lanes, group_x, panel, lines, row_start,
-                              block_sums);
+            const Index step = channels_ == s_.CG ? s_.K : larger((channels_ - 2) * g_.taps / rows_, 1) * rows_;
+            for (Index k = ks.begin; k < ks.end; k += step) {
+                const auto taps_from = [&](Index from) { return Range{from, smaller(ks.end, from + step)}; };
+                const Range now = taps_from(k);
+                const Index products = divided_up(now.size(), rows_);
+                Upcoming<T> upcoming;
+                if (now.end < ks.end)
+                    upcoming = {g_, group_x, channels_of(taps_from(now.end)), strip, products};
+                else if (at + 1 < strips.end)
+                    upcoming = {g_, group_x, channels_of(taps_from(ks.begin)), strips_.at(at + 1), products};
+                multiply_taps(now, strip, lanes, group_x, panel, lines, row_start, block_sums, upcoming);
+            }
         }
     }
 
     void multiply_taps(Range ks, Range strip, Index lanes, const T* group_x, const T* panel, T* lines,
-                       const Index* row_start, T* block_sums) {
+                       const Index* row_start, T* block_sums, Upcoming<T>& upcoming) {
         const Index plane = g_.input.h * g_.input.w;
-        const Range channels{ks.begin / g_.taps, divided_up(ks.end, g_.taps)};
+        const Range channels = channels_of(ks);
         if (!g_.in_place) copy_lines(g_, group_x, channels, strip, lines, line_step_, true);
         const T* const first_line = g_.in_place ? group_x + channels.begin * plane : lines;
         const Index channel_step = g_.in_place ? plane : line_step_;
         const Depth<T> positions{strip.size(), g_.output.w, row_start, 1};
-        for (Index k = ks.begin; k < ks.end; k += tile_rows) {
-            const Index rows = smaller(tile_rows, ks.end - k);
+        for (Index k = ks.begin; k < ks.end; k += rows_) {
+            if (!g_.in_place) upcoming.ask_for_more();  // else the product reads it as it lies
+            const Index rows = smaller(rows_, ks.end - k);
             const T* a[tile_rows];
             for (Index i = 0; i < rows; ++i)
                 a[i] = first_line + ((k + i) / g_.taps - channels.begin) * channel_step +
@@ -121,6 +131,17 @@ private:
                                                       Ends<T>{true, nullptr, false});
         }
     }
+
+    // The sum of `count` vectors that lie a panel's row apart, in four chains that do not wait for each other.
+    static Vector<T> add_rows(const T* from, Index count) {
+        Vector<T> sums[4] = {};
+        Index i = 0;
+        for (; i + 4 <= count; i += 4) repeat<4>([&](auto c) { sums[c.value] += load<L>(from + (i + c.value) * TC); });
+        for (; i < count; ++i) sums[0] += load<L>(from + i * TC);
+        return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    }
+
+    Range channels_of(Range ks) const { return {ks.begin / g_.taps, divided_up(ks.end, g_.taps)}; }
 
     // Writes taps ks of a block, `count` parts' sums added up.
     void finish(Index block, Range ks, const T* block_sums, int count) {
@@ -143,7 +164,7 @@ private:
     const Geometry& g_;
     const Sizes& s_;
     Strips<T> strips_;
-    Index blocks_, tiles_;
+    Index blocks_, tiles_, rows_;  // of taps in a tile
     double work_;
     bool by_strip_;
     int parts_;

@@ -26,14 +26,17 @@ constexpr Index gemm_scratch = most_depth * (gemm_rows + fewest_positions);
 // Panels of A: (depth, tile_rows) each, for A's numbers that do not lie one after another along k.
 template <class T>
 void pack_a(const Matrix<T>& a, Index rows, Index depth, T* to) {
-    for (Index begin = 0; begin < rows; begin += tile_rows) {
-        const Index count = smaller(tile_rows, rows - begin);
-        const T* from = a.data + begin * a.row_step;
-        for (Index k = 0; k < depth; ++k, from += a.column_step, to += tile_rows)
+    for (Index k = 0; k < depth; ++k, to += tile_rows) {
+        const T* const column = a.data + k * a.column_step;
+        for (Index begin = 0; begin < rows; begin += tile_rows) {
+            const Index count = smaller(tile_rows, rows - begin);
+            const T* const from = column + begin * a.row_step;
+            T* const panel = to + begin * depth;
             if (count == tile_rows && a.row_step == 1)
-                __builtin_memcpy(to, from, sizeof(T) * tile_rows);
+                __builtin_memcpy(panel, from, sizeof(T) * tile_rows);
             else
-                for (Index i = 0; i < count; ++i) to[i] = from[i * a.row_step];
+                for (Index i = 0; i < count; ++i) panel[i] = from[i * a.row_step];
+        }
     }
 }
 
@@ -100,8 +103,9 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
     const bool pack_rows = a.column_step != 1;
     for (Index j = 0; j < N; j += fewest_positions) {
         const Index width = smaller(fewest_positions, N - j);
-        // A panel that only few rows meet is not worth packing: whole vectors of B are read where they lie.
-        const Index in_place = b.column_step == 1 && M <= TR ? width / L * L : 0;
+        // A panel that only few rows meet is not worth packing, nor one whose rows lie close together: whole vectors
+        // of B are read where they lie.
+        const Index in_place = b.column_step == 1 && (M <= TR || b.row_step <= 256) ? width / L * L : 0;
         for (Index k = 0; k < K; k += most_depth) {
             const Index depth = smaller(most_depth, K - k), line = 0;
             const Ends<T> ends{accumulate || k > 0, nullptr, false};

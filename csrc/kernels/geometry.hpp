@@ -190,6 +190,39 @@ void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* l
         });
 }
 
+// The part of an input that the next block of work begins with. It is asked for a little at a time while this one is
+// computed: memory is slow to answer, but does not keep the arithmetic waiting.
+template <class T>
+class Upcoming {
+public:
+    Upcoming() = default;
+
+    // Channels [channels.begin, channels.end) of the first image under a strip, to come in `portions` portions.
+    PYCONV_ONCE Upcoming(const Geometry& g, const T* x, Range channels, Range strip, Index portions)
+        : plane_(g.input.h * g.input.w), planes_(channels.size()) {
+        const Index n = strip.begin / g.output.h, oy = strip.begin % g.output.h;
+        const Index y = oy * g.window.h.stride - g.window.h.pad_before;
+        const Index rows = smaller(g.output.h - oy, strip.size());
+        const Index first = larger(y, 0), last = larger(smaller(y + g.lines_under(rows), g.input.h), first);
+        next_ = x + (n * g.input.c + channels.begin) * plane_ + first * g.input.w;
+        run_ = (last - first) * g.input.w;
+        portion_ = divided_up(planes_ * divided_up(run_, line), portions);
+    }
+
+    PYCONV_ONCE void ask_for_more() {
+        for (Index i = 0; i < portion_ && planes_ > 0; ++i) {
+            __builtin_prefetch(next_ + at_, 0, 2);
+            at_ += line;
+            if (at_ >= run_) at_ = 0, next_ += plane_, --planes_;
+        }
+    }
+
+private:
+    static constexpr Index line = 64 / Index(sizeof(T));  // of the cache
+    const T* next_ = nullptr;
+    Index plane_ = 0, planes_ = 0, run_ = 0, at_ = 0, portion_ = 0;
+};
+
 // The inverse for a gradient: copies the pixels of lines back to dx.
 template <class T>
 void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range channels, Range strip, T* dx) {

@@ -12,6 +12,10 @@ namespace {
 
 constexpr Index most_depth = 320;  // steps of depth packed at a time
 
+// Rows of memory for a panel of B. An odd number, lest the rows of one step in all panels fall into the same few lines
+// of the first-level cache, which takes them together.
+constexpr Index panel_rows(Index depth) { return depth | 1; }
+
 struct Move {
     Index from, to;
 };

@@ -55,8 +55,10 @@ struct PooledGeometry {
         return shift * shift_size() + (y % stride.h * lines + y / stride.h) * output.w;
     }
 
-    // Copies the columns of CG channels under pooled rows [strip.begin, strip.end) of an image.
-    void copy_columns(const T* x, Index CG, Range strip, T* to) const {
+    // Copies the columns of CG channels under pooled rows [strip.begin, strip.end) of an image. `end`: of the array.
+    // `to` has room for a vector behind its end.
+    void copy_columns(const T* x, const T* end, Index CG, Range strip, T* to) const {
+        constexpr int L = int(vector_lanes<T>);
         const Index H = input.h, W = input.w;
         const Index top = strip.begin * stride.h - window.h.pad_before;
         for (Index c = 0; c < CG; ++c, x += H * W)
@@ -67,12 +69,19 @@ struct PooledGeometry {
                 for (Index phase = 0; phase < phases; ++phase)
                     for (Index line = 0; line < lines; ++line, to += output.w) {
                         const Index y = top + line * stride.h + phase;
-                        const bool inside = y >= 0 && y < H;
-                        const Index begin = inside ? first : output.w, end = inside ? last : output.w;
-                        fill_few(to, begin, T(0));
-                        if (begin < end)
-                            copy_every(to + begin, x + y * W + left + begin * stride.w, stride.w, end - begin);
-                        fill_few(to + end, output.w - end, T(0));
+                        if (y < 0 || y >= H) {
+                            fill_few(to, output.w, T(0));
+                            continue;
+                        }
+                        const T* const from = x + y * W + left;
+                        if (stride.w == 2 && last - first == output.w && end - from >= 2 * rounded_up(output.w, L)) {
+                            // whole vectors: the next row overwrites what they write beyond this one
+                            for (Index i = 0; i < output.w; i += L) store<L>(to + i, load_every<L, 2>(from + 2 * i, 2));
+                            continue;
+                        }
+                        fill_few(to, first, T(0));
+                        if (first < last) copy_every(to + first, from + first * stride.w, stride.w, last - first);
+                        fill_few(to + last, output.w - last, T(0));
                     }
             }
     }
@@ -144,7 +153,9 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
             const Range strip = share(g.output.h, int(g.strips), int(at % g.strips));
             const Range mine_here{unit % tiles, smaller(tiles, unit % tiles + mine.end - unit)};
             unit += mine_here.size();
-            g.copy_columns(x + (n * groups + group) * s.CG * input.h * input.w, s.CG, strip, columns);
+            const Index image_size = s.CG * input.h * input.w;
+            g.copy_columns(x + (n * groups + group) * image_size, x + input.n * groups * image_size, s.CG, strip,
+                           columns);
             const Index windows = strip.size() * g.output.w;
             for (Index tile = mine_here.begin; tile < mine_here.end; ++tile) {
                 const Index f = group * s.FG + tile * TR, count = smaller(TR, s.FG - tile * TR);
