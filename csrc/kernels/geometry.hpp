@@ -38,12 +38,13 @@ struct Strips {
         within_images = within_images || output.h * output.w >= fewest_positions;
         image_rows = within_images ? output.h : 0;
         const Index most = smaller(larger(positions / output.w, 1), within_images ? output.h : larger(stack, 1));
-        // of the heights that nearly fill the limit, the one that wastes the fewest lanes
-        double least_waste = 1e9;
+        // of the heights that nearly fill the limit, the one that needs the fewest lanes
+        const Index all = within_images ? output.h : stack;
+        Index fewest = 0;
         for (Index height = most; height > 0 && 4 * height >= 3 * most; --height) {
-            const double lanes = double(rounded_up(height * output.w, vector_lanes<T>));
-            const double waste = lanes / double(height * output.w);
-            if (waste < least_waste) rows = height, least_waste = waste;
+            const Index lanes = all / height * rounded_up(height * output.w, vector_lanes<T>) +
+                                rounded_up(all % height * output.w, vector_lanes<T>);
+            if (height == most || lanes < fewest) rows = height, fewest = lanes;
         }
         per_image = divided_up(output.h, rows);
         count = within_images ? images * per_image : divided_up(stack, rows);
@@ -53,6 +54,17 @@ struct Strips {
         if (!image_rows) return {strip * rows, smaller((strip + 1) * rows, stack)};
         const Index first = strip / per_image * image_rows, begin = strip % per_image * rows;
         return {first + begin, first + smaller(begin + rows, image_rows)};
+    }
+
+    // Part `part` of `parts` of units of work, `pieces` to a strip: each part has as many rows, for not all strips do.
+    PYCONV_ONCE Range units(Index pieces, int parts, int part) const {
+        const auto begin = [&](int which) {
+            const Index work = stack * pieces * which / parts, row = work / pieces;
+            if (row == stack) return count * pieces;
+            const Index strip = image_rows ? row / image_rows * per_image + row % image_rows / rows : row / rows;
+            return strip * pieces + (work - at(strip).begin * pieces) / at(strip).size();
+        };
+        return {begin(part), begin(part + 1)};
     }
 };
 
