@@ -92,7 +92,7 @@ constexpr double operations_per_thread = 40e3;
 
 // The pool
 
-constexpr std::chrono::microseconds spin_time{50};
+constexpr std::chrono::microseconds spin_time{200};
 
 // Lets a moment pass without giving the CPU away.
 void pause_briefly() {
