@@ -19,6 +19,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+constexpr Index few_filters = 128;  // that packing the pixels of a 1x1 convolution does not pay for
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
 // The numbers of a group's weight matrix (rows, K), k = (channel, tap), wherever they lie.
@@ -41,7 +42,10 @@ struct Weights {
             Index channel = k / tap_count, tap = k % tap_count;
             for (Index i = 0; i < depth; ++i, to += tile_rows) {
                 const T* from = data + begin * row_step + channel * channel_step + taps[tap];
-                for (Index r = 0; r < count; ++r) to[r] = from[r * row_step];
+                if (count == tile_rows && row_step == 1)
+                    __builtin_memcpy(to, from, sizeof(T) * tile_rows);
+                else
+                    for (Index r = 0; r < count; ++r) to[r] = from[r * row_step];
                 if (++tap == tap_count) tap = 0, ++channel;
             }
         }
@@ -147,6 +151,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
     // one tile of them.
     const bool direct = y.directly(g, strips), at_once = depth == K && width <= chunk;
     const Index ldc = direct ? y.filter_step : width;
+    const bool one_run = g.in_place && g.taps == 1 && FG <= few_filters && (strips.image_rows || g.input.n == 1);
 
     const Index line_step = g.most_lines(strips.rows) * g.pitch;
     const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
@@ -202,10 +207,13 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                     upcoming = {g, group_x, channels_of(k + k_depth), strip, products};
                 else if (unit < mine.end)
                     upcoming = {g, group_of(unit), channels_of(0), strips.at(unit / tiles / groups), products};
+                // Pixels that few filters meet are multiplied where they lie.
+                const bool unpacked = one_run && positions % vector_lanes<T> == 0;
                 for (Index p = 0; p < positions; p += chunk) {
                     const Index p_end = smaller(positions, p + chunk), line = 0;
-                    pack_columns(g, offsets.data(), row_start, first_line, g.in_place ? plane : line_step, k, k_depth,
-                                 {p, p_end}, moves_memory.data()[part], panels);
+                    if (!unpacked)
+                        pack_columns(g, offsets.data(), row_start, first_line, g.in_place ? plane : line_step, k,
+                                     k_depth, {p, p_end}, moves_memory.data()[part], panels);
                     for (Index f = filters.begin; f < filters.end; f += TR) {
                         const Index rows = smaller(TR, filters.end - f);
                         const T* a[TR];
@@ -214,11 +222,12 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                                                 : weights.data + (f + i) * weights.row_step + k;
                         T* const c = direct ? y.at(g, strip, first_f + f)
                                             : strip_y + (at_once ? 0 : f - filters.begin) * width;
-                        const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1)};
+                        const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1), unpacked ? plane : TC};
                         const Ends<T> ends{k > 0, b && k == 0 ? b + first_f + f : nullptr, relu && k + k_depth == K};
                         for (Index q = p; q < p_end; q += TC) {
                             upcoming.ask_for_more();
-                            multiply(rows, smaller(TC, p_end - q), a, steps, panels + (q - p) * panel_rows(k_depth),
+                            multiply(rows, smaller(TC, p_end - q), a, steps,
+                                     unpacked ? first_line + row_start[0] + q : panels + (q - p) * panel_rows(k_depth),
                                      c + q, ldc, ends);
                         }
                         if (at_once && !direct) y.take(g, strip, {first_f + f, first_f + f + rows}, c, width);
