@@ -21,6 +21,7 @@
 
 #ifdef __linux__
 #include <sched.h>
+#include <sys/mman.h>
 #endif
 #ifndef _WIN32
 #include <pthread.h>
@@ -235,6 +236,32 @@ void begin_anew() { new (pool) Pool; }
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, begin_anew);
 #endif
 
+// Working memory
+
+// Blocks from one huge page up are kept for the next kernel: the system hands out memory slowly, and in small pages
+// unless told that large ones will do.
+constexpr std::size_t huge_page = std::size_t(1) << 21, most_kept = std::size_t(1) << 23;
+
+// Lies before the block that a kernel gets, aligned to a cache line as this is, so that no vector straddles two.
+struct alignas(64) Block {
+    std::size_t size;  // this included
+};
+std::atomic<Block*> kept[2]{};
+
+Block* new_block(std::size_t size) {
+    if (size < huge_page) return new (::operator new(size, std::align_val_t{64})) Block{size};
+    size = (size + huge_page - 1) / huge_page * huge_page;
+    void* const memory = ::operator new(size, std::align_val_t{huge_page});
+#ifdef __linux__
+    madvise(memory, size, MADV_HUGEPAGE);  // may fail: then pages are small
+#endif
+    return new (memory) Block{size};
+}
+
+void delete_block(Block* block) {
+    if (block) ::operator delete(block, std::align_val_t{block->size < huge_page ? 64 : huge_page});
+}
+
 }  // namespace
 
 int num_threads() {
@@ -257,10 +284,22 @@ void run_parts(int parts, void (*part)(const void* closure, int index), const vo
 }
 
 void* allocate_scratch(Index bytes) {
-    // Aligned to a cache line, so that vector loads never straddle two.
-    return ::operator new(bytes > 0 ? std::size_t(bytes) : 1, std::align_val_t{64});
+    const std::size_t size = std::size_t(bytes > 0 ? bytes : 0) + sizeof(Block);
+    if (size >= huge_page && size <= most_kept)
+        for (std::atomic<Block*>& place : kept) {
+            Block* const block = place.exchange(nullptr, std::memory_order_acquire);
+            if (block && block->size >= size) return block + 1;
+            delete_block(block);
+        }
+    return new_block(size) + 1;
 }
 
-void free_scratch(void* block) { ::operator delete(block, std::align_val_t{64}); }
+void free_scratch(void* memory) {
+    Block* block = static_cast<Block*>(memory) - 1;
+    if (block->size >= huge_page && block->size <= most_kept)
+        for (std::atomic<Block*>& place : kept)
+            if (Block* empty = nullptr; place.compare_exchange_strong(empty, block, std::memory_order_release)) return;
+    delete_block(block);
+}
 
 }  // namespace pyconv
