@@ -238,8 +238,8 @@ void begin_anew() { new (pool) Pool; }
 
 // Working memory
 
-// Blocks from one huge page up are kept for the next kernel: the system hands out memory slowly, and in small pages
-// unless told that large ones will do.
+// Two blocks of one to four huge pages are kept for the next kernel, which mostly needs as much: the system hands out
+// memory slowly, and in small pages unless told that large ones will do.
 constexpr std::size_t huge_page = std::size_t(1) << 21, most_kept = std::size_t(1) << 23;
 
 // Lies before the block that a kernel gets, aligned to a cache line as this is, so that no vector straddles two.
@@ -260,6 +260,12 @@ Block* new_block(std::size_t size) {
 
 void delete_block(Block* block) {
     if (block) ::operator delete(block, std::align_val_t{block->size < huge_page ? 64 : huge_page});
+}
+
+void keep(Block* block) {
+    for (std::atomic<Block*>& place : kept)
+        if (Block* empty = nullptr; place.compare_exchange_strong(empty, block, std::memory_order_release)) return;
+    delete_block(block);
 }
 
 }  // namespace
@@ -285,21 +291,27 @@ void run_parts(int parts, void (*part)(const void* closure, int index), const vo
 
 void* allocate_scratch(Index bytes) {
     const std::size_t size = std::size_t(bytes > 0 ? bytes : 0) + sizeof(Block);
-    if (size >= huge_page && size <= most_kept)
-        for (std::atomic<Block*>& place : kept) {
-            Block* const block = place.exchange(nullptr, std::memory_order_acquire);
-            if (block && block->size >= size) return block + 1;
-            delete_block(block);
+    if (size < huge_page || size > most_kept) return new_block(size) + 1;
+    Block* small = nullptr;  // makes room for a larger one, unless that is kept as well
+    for (std::atomic<Block*>& place : kept) {
+        Block* const block = place.exchange(nullptr, std::memory_order_acquire);
+        if (block && block->size >= size) {
+            if (small) keep(small);
+            return block + 1;
         }
+        delete_block(small);
+        small = block;
+    }
+    delete_block(small);
     return new_block(size) + 1;
 }
 
 void free_scratch(void* memory) {
-    Block* block = static_cast<Block*>(memory) - 1;
+    Block* const block = static_cast<Block*>(memory) - 1;
     if (block->size >= huge_page && block->size <= most_kept)
-        for (std::atomic<Block*>& place : kept)
-            if (Block* empty = nullptr; place.compare_exchange_strong(empty, block, std::memory_order_release)) return;
-    delete_block(block);
+        keep(block);
+    else
+        delete_block(block);
 }
 
 }  // namespace pyconv

@@ -120,6 +120,33 @@ def test_large_arrays_on_threads(shape, name, dtype, set_threads):
                 assert once.tobytes() == again.tobytes(), "the same bits on every run"
 
 
+# Single taps, whose pixels are multiplied where they lie: all of an image, every so many rows of
+# it, and gradients that are wider than the pixels with their phase.
+SINGLE_TAPS = {
+    "all pixels": {"N": 3, "H": 32, "W": 24, "filter": 1, "stride": (1, 1), "pad": 0},
+    "every other row": {"N": 1, "H": 64, "W": 32, "filter": 1, "stride": (2, 1), "pad": 0},
+    "rows of two images": {"N": 2, "H": 61, "W": 32, "filter": 1, "stride": (3, 1), "pad": 0},
+    "a column more": {"N": 1, "H": 32, "W": 32, "filter": 2, "stride": (2, 2), "pad": 1},
+    "columns more": {"N": 1, "H": 57, "W": 48, "filter": 4, "stride": (3, 3), "pad": 2},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["conv2d", "conv2d_block", "conv2d_backward_data"])
+@pytest.mark.parametrize("shape", SINGLE_TAPS)
+def test_single_taps(shape, name, dtype, set_threads):
+    sizes = {**SINGLE_TAPS[shape]}
+    size, pad = sizes.pop("filter"), sizes.pop("pad")
+    g = Geometry(
+        C=8, FN=16, filter=(size, size), dilation=(1, 1), pad=((pad, pad), (pad, pad)), groups=1,
+        pool=(1, 1), dtype=dtype, seed=1, ceil_mode=False, count_include_pad=False, **sizes,
+    )  # fmt: skip
+    arguments, shapes = getattr(kernel_cases, name)(g)
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        assert_twins_agree(name, arguments, shapes, dtype, 8 * 16)
+
+
 # Filters of 3x3 with channels enough for Winograd's products: whole tiles of 2x2 outputs and cut
 # ones, strips of tiles that end within an image or span several, blocks of channels and filters.
 NEIGHBOURS = {

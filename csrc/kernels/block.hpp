@@ -124,7 +124,7 @@ void add_winning_rows(const T* gradient, const std::uint8_t* winner, Index filte
     constexpr Index KP = vectors * vector_lanes<T>;
     for (Index f = 0; f < filters; ++f, gradient += plane, winner += plane, dW += KP) {
         Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
-        const auto add = [&](int which, Index px) {
+        const auto add = [&](int which, Index px) __attribute__((always_inline)) {
             const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * step + tap_offset[winner[px]]);
             for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
         };

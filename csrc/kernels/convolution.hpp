@@ -19,7 +19,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index few_filters = 128;  // that packing the pixels of a 1x1 convolution does not pay for
+constexpr Index few_filters = 128;  // as many may meet a pixel for less than packing it costs
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
 // The numbers of a group's weight matrix (rows, K), k = (channel, tap), wherever they lie.
@@ -128,7 +128,8 @@ void pack_columns(const Geometry& g, const Index* offsets, const Index* row_star
 // y = weights * col^T + b for the channels of each of x's groups, CG of them and FG filters to a group.
 //
 // A unit of work is a strip of positions times tile_rows filters; each thread has consecutive ones. It packs the
-// columns of a strip a block of depth at a time and multiplies all its filters with them.
+// columns of a strip a block of depth at a time and multiplies all its filters with them. The pixels of a 1x1
+// convolution with few filters are multiplied where they lie.
 template <class T>
 void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y, const Geometry& g, Index FG,
               Index CG, Index groups, bool relu) {
@@ -151,7 +152,10 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
     // one tile of them.
     const bool direct = y.directly(g, strips), at_once = depth == K && width <= chunk;
     const Index ldc = direct ? y.filter_step : width;
-    const bool one_run = g.in_place && g.taps == 1 && FG <= few_filters && (strips.image_rows || g.input.n == 1);
+    // Is a strip one run in memory? Planes that lie multiples of 64 KB apart share a few lines of the cache.
+    const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW &&
+                         (strips.image_rows || g.input.n == 1);
+    const bool may_stay = one_run && FG <= few_filters && plane * Index(sizeof(T)) % (1 << 16) != 0;
 
     const Index line_step = g.most_lines(strips.rows) * g.pitch;
     const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
@@ -207,8 +211,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                     upcoming = {g, group_x, channels_of(k + k_depth), strip, products};
                 else if (unit < mine.end)
                     upcoming = {g, group_of(unit), channels_of(0), strips.at(unit / tiles / groups), products};
-                // Pixels that few filters meet are multiplied where they lie.
-                const bool unpacked = one_run && positions % vector_lanes<T> == 0;
+                const bool unpacked = may_stay && positions % vector_lanes<T> == 0;
                 for (Index p = 0; p < positions; p += chunk) {
                     const Index p_end = smaller(positions, p + chunk), line = 0;
                     if (!unpacked)

@@ -16,7 +16,7 @@ namespace {
 
 // The sums of one part: dW^T of every block of tile_columns filters (K, tile_columns), and their db (tile_columns).
 //
-// A unit of work is a block of filters times tile_rows taps. Where the weights are few, each thread instead takes
+// A unit of work is a block of filters times a tile of taps. Where the weights are few, each thread instead takes
 // strips of the batch for all of them, and the threads' sums are added up in order.
 template <class T>
 class WeightGradient {

@@ -103,8 +103,8 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
     const bool pack_rows = a.column_step != 1;
     for (Index j = 0; j < N; j += fewest_positions) {
         const Index width = smaller(fewest_positions, N - j);
-        // A panel that only few rows meet is not worth packing, nor one whose rows lie close together: whole vectors
-        // of B are read where they lie.
+        // A panel that only few rows meet is not worth packing, nor one whose rows lie so close together that memory
+        // is read as if from front to back: whole vectors of B are read where they lie.
         const Index in_place = b.column_step == 1 && (M <= TR || b.row_step <= 256) ? width / L * L : 0;
         for (Index k = 0; k < K; k += most_depth) {
             const Index depth = smaller(most_depth, K - k), line = 0;

@@ -56,13 +56,15 @@ struct Strips {
         return {first + begin, first + smaller(begin + rows, image_rows)};
     }
 
-    // Part `part` of `parts` of units of work, `pieces` to a strip: each part has as many rows, for not all strips do.
+    // Part `part` of `parts` of units of work, `pieces` to a strip: shares with as nearly the same number of rows as
+    // whole units allow, for a last strip has fewer than the others.
     PYCONV_ONCE Range units(Index pieces, int parts, int part) const {
         const auto begin = [&](int which) {
             const Index work = stack * pieces * which / parts, row = work / pieces;
             if (row == stack) return count * pieces;
             const Index strip = image_rows ? row / image_rows * per_image + row % image_rows / rows : row / rows;
-            return strip * pieces + (work - at(strip).begin * pieces) / at(strip).size();
+            const Range here = at(strip);
+            return strip * pieces + (2 * (work - here.begin * pieces) + here.size()) / (2 * here.size());
         };
         return {begin(part), begin(part + 1)};
     }
@@ -203,7 +205,8 @@ void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* l
 }
 
 // The part of an input that the next block of work begins with. It is asked for a little at a time while this one is
-// computed: memory is slow to answer, but does not keep the arithmetic waiting.
+// computed: memory is slow to answer, but does not keep the arithmetic waiting. Of a strip that spans images it is the
+// first one's: where these are so small, the caches hold the others.
 template <class T>
 class Upcoming {
 public:
@@ -215,7 +218,8 @@ public:
         const Index n = strip.begin / g.output.h, oy = strip.begin % g.output.h;
         const Index y = oy * g.window.h.stride - g.window.h.pad_before;
         const Index rows = smaller(g.output.h - oy, strip.size());
-        const Index first = larger(y, 0), last = larger(smaller(y + g.lines_under(rows), g.input.h), first);
+        const Index first = smaller(larger(y, 0), g.input.h);
+        const Index last = larger(smaller(y + g.lines_under(rows), g.input.h), first);
         next_ = x + (n * g.input.c + channels.begin) * plane_ + first * g.input.w;
         run_ = (last - first) * g.input.w;
         portion_ = divided_up(planes_ * divided_up(run_, line), portions);
@@ -225,7 +229,9 @@ public:
         for (Index i = 0; i < portion_ && planes_ > 0; ++i) {
             __builtin_prefetch(next_ + at_, 0, 2);
             at_ += line;
-            if (at_ >= run_) at_ = 0, next_ += plane_, --planes_;
+            if (at_ < run_) continue;
+            at_ = 0;
+            if (--planes_ > 0) next_ += plane_;
         }
     }
 

@@ -12,8 +12,8 @@ namespace {
 
 constexpr Index most_depth = 320;  // steps of depth packed at a time
 
-// Rows of memory for a panel of B. An odd number, lest the rows of one step in all panels fall into the same few lines
-// of the first-level cache, which takes them together.
+// Rows of memory for a panel that is packed beside others, a step of all of them at a time. An odd number, lest the
+// rows of a step fall into the same few lines of the first-level cache and drive each other out.
 constexpr Index panel_rows(Index depth) { return depth | 1; }
 
 struct Move {

@@ -73,14 +73,17 @@ struct PooledGeometry {
                             fill_few(to, output.w, T(0));
                             continue;
                         }
-                        const T* const from = x + y * W + left;
-                        if (stride.w == 2 && last - first == output.w && end - from >= 2 * rounded_up(output.w, L)) {
-                            // whole vectors: the next row overwrites what they write beyond this one
-                            for (Index i = 0; i < output.w; i += L) store<L>(to + i, load_every<L, 2>(from + 2 * i, 2));
+                        const Index from = y * W + left;
+                        const bool whole = last - first == output.w;
+                        if (whole && stride.w == 2 && end - x >= from + 2 * rounded_up(output.w, L)) {
+                            // by whole vectors: the next row overwrites what they write beyond this one
+                            for (Index i = 0; i < output.w; i += L)
+                                store<L>(to + i, load_every<L, 2>(x + from + 2 * i, 2));
                             continue;
                         }
                         fill_few(to, first, T(0));
-                        if (first < last) copy_every(to + first, from + first * stride.w, stride.w, last - first);
+                        if (first < last)
+                            copy_every(to + first, x + (from + first * stride.w), stride.w, last - first);
                         fill_few(to + last, output.w - last, T(0));
                     }
             }
