@@ -262,9 +262,12 @@ void delete_block(Block* block) {
     if (block) ::operator delete(block, std::align_val_t{block->size < huge_page ? 64 : huge_page});
 }
 
-void keep(Block* block) {
-    for (std::atomic<Block*>& place : kept)
-        if (Block* empty = nullptr; place.compare_exchange_strong(empty, block, std::memory_order_release)) return;
+bool worth_keeping(std::size_t size) { return size >= huge_page && size <= most_kept; }
+
+void keep_or_delete(Block* block) {
+    if (worth_keeping(block->size))
+        for (std::atomic<Block*>& place : kept)
+            if (Block* empty = nullptr; place.compare_exchange_strong(empty, block, std::memory_order_release)) return;
     delete_block(block);
 }
 
@@ -291,12 +294,12 @@ void run_parts(int parts, void (*part)(const void* closure, int index), const vo
 
 void* allocate_scratch(Index bytes) {
     const std::size_t size = std::size_t(bytes > 0 ? bytes : 0) + sizeof(Block);
-    if (size < huge_page || size > most_kept) return new_block(size) + 1;
+    if (!worth_keeping(size)) return new_block(size) + 1;
     Block* small = nullptr;  // makes room for a larger one, unless that is kept as well
     for (std::atomic<Block*>& place : kept) {
         Block* const block = place.exchange(nullptr, std::memory_order_acquire);
         if (block && block->size >= size) {
-            if (small) keep(small);
+            if (small) keep_or_delete(small);
             return block + 1;
         }
         delete_block(small);
@@ -306,12 +309,6 @@ void* allocate_scratch(Index bytes) {
     return new_block(size) + 1;
 }
 
-void free_scratch(void* memory) {
-    Block* const block = static_cast<Block*>(memory) - 1;
-    if (block->size >= huge_page && block->size <= most_kept)
-        keep(block);
-    else
-        delete_block(block);
-}
+void free_scratch(void* memory) { keep_or_delete(static_cast<Block*>(memory) - 1); }
 
 }  // namespace pyconv

@@ -360,7 +360,7 @@ def distorted(draw, value):
 
 @pytest.mark.parametrize("name", _core.KERNELS)
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=200)
 def test_compiled_functions_survive_any_arguments(name, data):
     arguments = list(ACCEPTED[name])
     getattr(_core, name)(*arguments)  # accepted before it is distorted

@@ -141,7 +141,7 @@ def test_single_taps(shape, name, dtype, set_threads):
         C=8, FN=16, filter=(size, size), dilation=(1, 1), pad=((pad, pad), (pad, pad)), groups=1,
         pool=(1, 1), dtype=dtype, seed=1, ceil_mode=False, count_include_pad=False, **sizes,
     )  # fmt: skip
-    arguments, shapes = getattr(kernel_cases, name)(g)
+    arguments, shapes = case(name, g)
     for threads in (1, 2, 3):
         set_threads(threads)
         assert_twins_agree(name, arguments, shapes, dtype, 8 * 16)
@@ -168,7 +168,7 @@ def test_filters_of_three_by_three(shape, name, pad, dtype, set_threads):
         filter=(3, 3), stride=(1, 1), dilation=(1, 1), pad=pad, pool=(1, 1), dtype=dtype, seed=1,
         ceil_mode=False, count_include_pad=False, **sizes,
     )  # fmt: skip
-    arguments, shapes = getattr(kernel_cases, name)(g)
+    arguments, shapes = case(name, g)
     native, twin = native_and_twin(name)
     expected = results(twin, arguments)
     for threads in (1, 3):

@@ -42,10 +42,7 @@ struct Weights {
             Index channel = k / tap_count, tap = k % tap_count;
             for (Index i = 0; i < depth; ++i, to += tile_rows) {
                 const T* from = data + begin * row_step + channel * channel_step + taps[tap];
-                if (count == tile_rows && row_step == 1)
-                    __builtin_memcpy(to, from, sizeof(T) * tile_rows);
-                else
-                    for (Index r = 0; r < count; ++r) to[r] = from[r * row_step];
+                pack_step(from, row_step, count, to);
                 if (++tap == tap_count) tap = 0, ++channel;
             }
         }
@@ -63,7 +60,7 @@ struct Placed {
 
     // Whether the results of a strip may be written as they come, and where to, for filter f.
     bool directly(const Geometry& g, const Strips<T>& strips) const {
-        return (strips.image_rows || g.input.n == 1) && whole_rows(g);
+        return strips.of_one_image && whole_rows(g);
     }
     T* at(const Geometry& g, Range strip, Index f) const {
         return data + strip.begin / g.output.h * image_step + f * filter_step + strip.begin % g.output.h * row_step;
@@ -153,8 +150,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
     const bool direct = y.directly(g, strips), at_once = depth == K && width <= chunk;
     const Index ldc = direct ? y.filter_step : width;
     // Is a strip one run in memory? Planes that lie multiples of 64 KB apart share a few lines of the cache.
-    const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW &&
-                         (strips.image_rows || g.input.n == 1);
+    const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW && strips.of_one_image;
     const bool may_stay = one_run && FG <= few_filters && plane * Index(sizeof(T)) % (1 << 16) != 0;
 
     const Index line_step = g.most_lines(strips.rows) * g.pitch;
@@ -176,7 +172,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
             }
         });
 
-    const auto group_of = [&](Index unit) { return x + unit / tiles % groups * CG * plane; };
+    const auto group_of = [&](Index unit) { return unit / tiles % groups; };
+    const auto strip_of = [&](Index unit) { return strips.at(unit / tiles / groups); };
+    const auto channels_from = [&](Index group) { return x + group * CG * plane; };
     const auto channels_of = [&](Index k) { return Range{k / g.taps, divided_up(smaller(K, k + depth), g.taps)}; };
     run_each(parts, [&](int part) {
         T* const panels = scratch.data() + part * part_size;
@@ -187,13 +185,14 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
         const Range mine = strips.units(groups * tiles, parts, part);
         for (Index unit = mine.begin; unit < mine.end;) {
             // the filters of one strip and group that are this part's
-            const Index group = unit / tiles % groups, first_tile = unit % tiles;
+            const Index group = group_of(unit), first_tile = unit % tiles;
             const Index last_tile = smaller(tiles, first_tile + mine.end - unit);
-            const Range strip = strips.at(unit / tiles / groups);
+            const Range strip = strip_of(unit);
             const Range filters{first_tile * TR, smaller(FG, last_tile * TR)};
-            const T* const group_x = group_of(unit);
+            const T* const group_x = channels_from(group);
             unit += last_tile - first_tile;
             const Index positions = strip.size() * OW, first_f = group * FG;
+            const bool unpacked = may_stay && positions % vector_lanes<T> == 0;
             const Weights<T> weights = all_weights.of(group);
             g.find_rows(strip, row_start);
             for (Index k = 0; k < K; k += depth) {
@@ -210,8 +209,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                 if (k + k_depth < K)
                     upcoming = {g, group_x, channels_of(k + k_depth), strip, products};
                 else if (unit < mine.end)
-                    upcoming = {g, group_of(unit), channels_of(0), strips.at(unit / tiles / groups), products};
-                const bool unpacked = may_stay && positions % vector_lanes<T> == 0;
+                    upcoming = {g, channels_from(group_of(unit)), channels_of(0), strip_of(unit), products};
                 for (Index p = 0; p < positions; p += chunk) {
                     const Index p_end = smaller(positions, p + chunk), line = 0;
                     if (!unpacked)

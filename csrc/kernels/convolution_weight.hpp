@@ -102,10 +102,11 @@ private:
                 const auto taps_from = [&](Index from) { return Range{from, smaller(ks.end, from + step)}; };
                 const Range now = taps_from(k);
                 const Index products = divided_up(now.size(), rows_);
-                Upcoming<T> upcoming;
-                if (now.end < ks.end)
+                Upcoming<T> upcoming;  // of an input in place, which the product reads as it lies, nothing
+                const bool copied = !g_.in_place;
+                if (copied && now.end < ks.end)
                     upcoming = {g_, group_x, channels_of(taps_from(now.end)), strip, products};
-                else if (at + 1 < strips.end)
+                else if (copied && at + 1 < strips.end)
                     upcoming = {g_, group_x, channels_of(taps_from(ks.begin)), strips_.at(at + 1), products};
                 multiply_taps(now, strip, lanes, group_x, panel, lines, row_start, block_sums, upcoming);
             }
@@ -121,7 +122,7 @@ private:
         const Index channel_step = g_.in_place ? plane : line_step_;
         const Depth<T> positions{strip.size(), g_.output.w, row_start, 1};
         for (Index k = ks.begin; k < ks.end; k += rows_) {
-            if (!g_.in_place) upcoming.ask_for_more();  // else the product reads it as it lies
+            upcoming.ask_for_more();
             const Index rows = smaller(rows_, ks.end - k);
             const T* a[tile_rows];
             for (Index i = 0; i < rows; ++i)

@@ -30,12 +30,7 @@ void pack_a(const Matrix<T>& a, Index rows, Index depth, T* to) {
         const T* const column = a.data + k * a.column_step;
         for (Index begin = 0; begin < rows; begin += tile_rows) {
             const Index count = smaller(tile_rows, rows - begin);
-            const T* const from = column + begin * a.row_step;
-            T* const panel = to + begin * depth;
-            if (count == tile_rows && a.row_step == 1)
-                __builtin_memcpy(panel, from, sizeof(T) * tile_rows);
-            else
-                for (Index i = 0; i < count; ++i) panel[i] = from[i * a.row_step];
+            pack_step(column + begin * a.row_step, a.row_step, count, to + begin * depth);
         }
     }
 }

@@ -31,12 +31,14 @@ template <class T>
 struct Strips {
     Index rows = 1, count, stack;
     Index image_rows;  // OH where strips end with their image, else 0
+    bool of_one_image;
     Index per_image;
 
     PYCONV_ONCE Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
         stack = images * output.h;
         within_images = within_images || output.h * output.w >= fewest_positions;
         image_rows = within_images ? output.h : 0;
+        of_one_image = within_images || images == 1;
         const Index most = smaller(larger(positions / output.w, 1), within_images ? output.h : larger(stack, 1));
         // of the heights that nearly fill the limit, the one that needs the fewest lanes
         const Index all = within_images ? output.h : stack;

@@ -16,6 +16,15 @@ constexpr Index most_depth = 320;  // steps of depth packed at a time
 // rows of a step fall into the same few lines of the first-level cache and drive each other out.
 constexpr Index panel_rows(Index depth) { return depth | 1; }
 
+// One step of a panel of A: `count` numbers that lie `step` apart.
+template <class T>
+__attribute__((always_inline)) inline void pack_step(const T* from, Index step, Index count, T* to) {
+    if (count == tile_rows && step == 1)
+        __builtin_memcpy(to, from, sizeof(T) * tile_rows);
+    else
+        for (Index i = 0; i < count; ++i) to[i] = from[i * step];
+}
+
 struct Move {
     Index from, to;
 };

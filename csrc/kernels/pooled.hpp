@@ -156,8 +156,8 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
             const Range strip = share(g.output.h, int(g.strips), int(at % g.strips));
             const Range mine_here{unit % tiles, smaller(tiles, unit % tiles + mine.end - unit)};
             unit += mine_here.size();
-            const Index image_size = s.CG * input.h * input.w;
-            g.copy_columns(x + (n * groups + group) * image_size, x + input.n * groups * image_size, s.CG, strip,
+            const Index group_size = s.CG * input.h * input.w;
+            g.copy_columns(x + (n * groups + group) * group_size, x + input.n * groups * group_size, s.CG, strip,
                            columns);
             const Index windows = strip.size() * g.output.w;
             for (Index tile = mine_here.begin; tile < mine_here.end; ++tile) {
