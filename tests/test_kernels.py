@@ -147,14 +147,29 @@ def test_single_taps(shape, name, dtype, set_threads):
         assert_twins_agree(name, arguments, shapes, dtype, 8 * 16)
 
 
-# Filters of 3x3 with channels enough for Winograd's products: whole tiles of 2x2 outputs and cut
-# ones, strips of tiles that end within an image or span several, blocks of channels and filters.
+# Filters with channels enough for Winograd's products: whole tiles of 2x2 outputs and cut ones,
+# strips of tiles that end within an image or span several, blocks of channels and filters, pieces
+# of every length along both axes.
 NEIGHBOURS = {
     "one block of channels": {"N": 3, "C": 40, "H": 20, "W": 33, "FN": 37},
     "two blocks of channels": {"N": 2, "C": 100, "H": 13, "W": 18, "FN": 64},
     "two blocks of filters": {"N": 17, "C": 330, "H": 4, "W": 5, "FN": 340},
     "groups": {"N": 1, "C": 96, "H": 40, "W": 31, "FN": 64, "groups": 2},
-}
+    "five taps": {"N": 2, "C": 24, "H": 21, "W": 30, "FN": 20, "filter": (5, 5)},
+    "a row of taps": {"N": 2, "C": 40, "H": 17, "W": 23, "FN": 64, "filter": (1, 8)},
+    "a column of taps": {"N": 2, "C": 40, "H": 17, "W": 23, "FN": 64, "filter": (7, 1)},
+    "every second": {"N": 3, "C": 70, "H": 33, "W": 32, "FN": 64, "stride": (2, 2)},
+    "one channel": {
+        "N": 2, "C": 1, "H": 60, "W": 41, "FN": 32, "filter": (20, 5), "stride": (2, 2),
+    },
+    "few channels": {
+        "N": 2, "C": 3, "H": 45, "W": 40, "FN": 48, "filter": (7, 7), "stride": (2, 2),
+    },
+    "unequal strides": {
+        "N": 2, "C": 10, "H": 50, "W": 37, "FN": 32, "groups": 2, "filter": (11, 6),
+        "stride": (4, 1),
+    },
+}  # fmt: skip
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]
 
 
@@ -162,11 +177,11 @@ PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), 
 @pytest.mark.parametrize("pad", PADS)
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_block", "conv2d_backward_data"])
 @pytest.mark.parametrize("shape", NEIGHBOURS)
-def test_filters_of_three_by_three(shape, name, pad, dtype, set_threads):
-    sizes = {"groups": 1, **NEIGHBOURS[shape]}
+def test_filters_of_neighbouring_taps(shape, name, pad, dtype, set_threads):
+    sizes = {"groups": 1, "filter": (3, 3), "stride": (1, 1), **NEIGHBOURS[shape]}
     g = Geometry(
-        filter=(3, 3), stride=(1, 1), dilation=(1, 1), pad=pad, pool=(1, 1), dtype=dtype, seed=1,
-        ceil_mode=False, count_include_pad=False, **sizes,
+        dilation=(1, 1), pad=pad, pool=(1, 1), dtype=dtype, seed=1, ceil_mode=False,
+        count_include_pad=False, **sizes,
     )  # fmt: skip
     arguments, shapes = case(name, g)
     native, twin = native_and_twin(name)
@@ -174,7 +189,8 @@ def test_filters_of_three_by_three(shape, name, pad, dtype, set_threads):
     for threads in (1, 3):
         set_threads(threads)
         found = results(native, arguments)
-        assert_agree(name, found, expected, shapes, dtype, 9 * max(g.C, g.FN))
+        terms = g.filter[0] * g.filter[1] * max(g.C, g.FN)
+        assert_agree(name, found, expected, shapes, dtype, terms)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

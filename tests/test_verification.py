@@ -55,13 +55,15 @@ def test_long_sums_of_equal_numbers_pass(dtype, fill):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_layers_that_winograd_computes_pass(dtype):
+@pytest.mark.parametrize(("size", "stride"), [((3, 3), 1), ((5, 4), 1), ((3, 3), 2), ((7, 5), 2)])
+def test_the_layers_that_winograd_computes_pass(size, stride, dtype):
     rng = np.random.default_rng(0)
-    x, W = (rng.normal(size=s).astype(dtype) for s in ((2, 64, 14, 15), (40, 64, 3, 3)))
+    x, W = (rng.normal(size=s).astype(dtype) for s in ((2, 64, 14, 15), (40, 64, *size)))
     x[0, 3, 5, 5], x[1, 2, 0, 0], x[0, 0, 9:] = np.inf, np.nan, 0
     with pyconv.use_backend("check"):
-        y = pyconv.conv2d(x, W, pad=1)
-        dx = pyconv.conv2d_backward_data(np.nan_to_num(y, posinf=0, neginf=0), W, x.shape, pad=1)
+        y = pyconv.conv2d(x, W, stride=stride, pad=1)
+        dout = np.nan_to_num(y, posinf=0, neginf=0)
+        dx = pyconv.conv2d_backward_data(dout, W, x.shape, stride=stride, pad=1)
     assert y.shape[1] == 40
     assert np.isfinite(dx).all()
 

@@ -150,23 +150,23 @@ inline Phase phase_of(const Geometry& g, Index phase) {
     return {at, x, larger(count, 0)};
 }
 
-// to[i] = from[2 * i], by the widest vectors that fit; the last may overlap the one before.
-template <class T, int N = int(vector_lanes<T>)>
-inline void copy_even(T* to, const T* from, Index count) {
+// to[i] = from[i * stride], by the widest vectors that fit; the last may overlap the one before.
+template <int stride, class T, int N = int(vector_lanes<T>)>
+inline void copy_strided(T* to, const T* from, Index count) {
     if constexpr (N > 1) {
-        if (count < N) return copy_even<T, N / 2>(to, from, count);
-        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load_every<N, 2>(from + 2 * i, 2));
-        store<N>(to + count - N, load_every<N, 2>(from + 2 * (count - N), 2));
+        if (count < N) return copy_strided<stride, T, N / 2>(to, from, count);
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load_every<N, stride>(from + stride * i, stride));
+        store<N>(to + count - N, load_every<N, stride>(from + stride * (count - N), stride));
     } else if (count > 0) {
         *to = *from;
     }
 }
 
-// to[i] = from[i * stride]
 template <class T>
 inline void copy_every(T* to, const T* from, Index stride, Index count) {
     if (stride == 1) return copy(to, from, count);
-    if (stride == 2) return copy_even(to, from, count);
+    if (stride == 2) return copy_strided<2>(to, from, count);
+    if (stride == 4) return copy_strided<4>(to, from, count);
     for (Index i = 0; i < count; ++i) to[i] = from[i * stride];
 }
 

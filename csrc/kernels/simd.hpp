@@ -114,13 +114,19 @@ struct Counting<0, I...> {
     typedef Sequence<I...> Type;
 };
 
-// from[0], from[2], ..., from[2N - 2]. The second vector starts one element early, to end on the last one wanted:
-// what lies behind it may be outside the array.
-template <class T, int... I>
-inline Lanes<T, sizeof...(I)> load_even(const T* from, Sequence<I...>) {
+// from[0], from[stride], ..., from[(N - 1) * stride], of a stride that is a power of two, from two vectors of half the
+// stride. The second starts one step of these early, to end on the last number wanted: what lies behind it may be
+// outside the array.
+template <Index stride, class T, int... I>
+inline Lanes<T, sizeof...(I)> load_strided(const T* from, Sequence<I...> lanes) {
     constexpr int N = sizeof...(I);
-    const Lanes<T, N> low = load<N>(from), high = load<N>(from + N - 1);
-    return __builtin_shufflevector(low, high, (2 * I < N ? 2 * I : 2 * I + 1)...);
+    if constexpr (stride == 1) {
+        return load<N>(from);
+    } else {
+        const Lanes<T, N> low = load_strided<stride / 2>(from, lanes);
+        const Lanes<T, N> high = load_strided<stride / 2>(from + stride / 2 * (N - 1), lanes);
+        return __builtin_shufflevector(low, high, (2 * I < N ? 2 * I : 2 * I + 1)...);
+    }
 }
 
 // from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1]
@@ -145,13 +151,13 @@ inline Pairs<T, N> load_pairs(const T* from) {
     return load_pairs(from, typename Counting<N>::Type());
 }
 
-// from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1 or 2, else 0.
+// from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1, 2 or 4, else 0.
 template <int N, int Stride, class T>
 inline Lanes<T, N> load_every(const T* from, Index stride) {
     if constexpr (N == 1 || Stride == 1) {
         return load<N>(from);
-    } else if constexpr (Stride == 2) {
-        return load_even(from, typename Counting<N>::Type());
+    } else if constexpr (Stride > 0) {
+        return load_strided<Stride>(from, typename Counting<N>::Type());
     } else {
         Lanes<T, N> values{};
         for (int i = 0; i < N; ++i) values[i] = from[i * stride];

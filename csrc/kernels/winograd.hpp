@@ -1,4 +1,4 @@
-// Convolution with 3x3 filters by Winograd's minimal filtering (winograd_transforms.hpp), forward and for gradients.
+// Convolution by Winograd's minimal filtering (winograd_transforms.hpp), forward and for gradients.
 //
 // The batch is a stack of rows of tiles, 2x2 outputs each. A strip of consecutive tiles has its patches transformed, a
 // block of channels at a time, while V stays in the cache; then every tile of filters meets the whole strip.
@@ -13,15 +13,24 @@ namespace {
 template <class T>
 struct Placed;
 
-// Where it is faster than direct convolution: with 32 channels and filters the work saved pays for the transforms of
-// the images, with 32 tiles for that of the filters, or with 16 where direct convolution has to pack these (as it does
-// for gradients). Tiles cut at the edge must leave two thirds of the products or fewer.
+// Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
+// and three for each number of a patch that is copied or transformed, come to three quarters of the products of the
+// definition. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as it
+// does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
-    const auto fits = [](const Axis& axis) { return axis.filter == 3 && axis.stride == 1 && axis.dilation == 1; };
+#ifdef PYCONV_SMALL
+    return false;
+#endif
+    const auto fits = [](const Axis& axis) {
+        return axis.filter <= Cut::most_taps && axis.stride <= axis.filter && axis.dilation == 1;
+    };
     const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
-    return fits(g.window.h) && fits(g.window.w) && FG >= 32 && CG >= 32 &&
-           g.input.n * tiles >= (packs_filters ? 16 : 32) &&
-           winograd_points * tiles * 3 <= g.taps * g.output.h * g.output.w * 2;
+    if (!fits(g.window.h) || !fits(g.window.w) || FG < 16 || CG * g.taps < 100 ||
+        g.input.n * tiles < (packs_filters ? 16 : 32))
+        return false;
+    const Index products = Pieces(g.window).products;
+    const Index patch = (g.window.h.filter + g.window.h.stride) * (g.window.w.filter + g.window.w.stride);
+    return tiles * (products * FG + 3 * (products + patch)) * 4 <= g.taps * g.output.h * g.output.w * FG * 3;
 }
 
 // Tiles side by side in one row of tiles, and where their outputs go.
@@ -34,7 +43,7 @@ template <class T>
 void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y,
                  Index row_step) {
     constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
-    T rows[2][2 * tiles];
+    alignas(64) T rows[2][2 * tiles];
     for (Index i = 0; i < 2; ++i)
         for (Index v = 0; v < vectors; ++v) {
             Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias;
@@ -47,20 +56,24 @@ void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun*
             copy(y + runs[r].to + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
 }
 
-// y = Weights * col^T + b as convolve() has it, for windows of 3x3 neighbours one pixel apart.
+// y = Weights * col^T + b as convolve() has it, for windows without dilation.
 template <class T>
 void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y,
                        const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, WC = winograd_columns<T>, TR = tile_rows, L = vector_lanes<T>;
-    constexpr Index P = winograd_points, most_tiles = winograd_tiles<T>;
+    constexpr Index most_tiles = winograd_tiles<T>;
+    const Pieces pieces(g.window);
+    const Index P = pieces.products;
     const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
-    // The patches: windows of 4x4, two pixels apart. Patches side by side have pixels (i, j) side by side in lines.
-    const Geometry patches(g.input, tiles, {{4, 2, 1, g.window.h.pad_before, g.window.h.pad_after},
-                                             {4, 2, 1, g.window.w.pad_before, g.window.w.pad_after}}, false);
+    // The patches: what two windows see along each axis. Patches side by side have pixels (i, j) side by side in lines.
+    const auto two = [](const Axis& axis) {
+        return Axis{axis.filter + axis.stride, 2 * axis.stride, 1, axis.pad_before, axis.pad_after};
+    };
+    const Geometry patches(g.input, tiles, {two(g.window.h), two(g.window.w)}, false);
+    const Extent patch{patches.window.h.filter, patches.window.w.filter};
     const Index tile_count = g.input.n * tiles.h * tiles.w, strips = divided_up(tile_count, most_tiles);
     const Index most_rows = divided_up(most_tiles - 1, tiles.w) + 1;
-    const Index depth = divided_up(CG, divided_up(CG, winograd_channels));
-    const Index steps = divided_up(depth, divided_up(depth, winograd_steps));
+    const Index depth = divided_up(CG, divided_up(CG, larger(winograd_products / P, 1)));
     const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
     const Index filter_tiles = divided_up(FG, TR);
     const Index block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
@@ -68,9 +81,9 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
     const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
     const bool at_once = depth == CG;
     const Index line_step = patches.most_lines(most_rows) * patches.pitch;
-    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC)), M_size = P * TR * WC;
+    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC)), M_size = winograd_points * TR * WC;
     const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
-    const Index part_size = rounded_up(V_size + M_size + sums_size + P * most_tiles + line_step, 64 / Index(sizeof(T)));
+    const Index part_size = rounded_up(V_size + M_size + sums_size + patches.taps * most_tiles + line_step, 64 / Index(sizeof(T)));
     const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
     const Scratch<Index> row_starts(parts * most_rows);
     const Scratch<TileRun> all_runs(parts * most_tiles);
@@ -82,7 +95,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
         const Weights<T> w = all_weights.of(group);
         parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
             for (Index c = 0; c < CG; c += depth)
-                transform_filters(w, first + tile * TR, smaller(TR, FG - first - tile * TR),
+                transform_filters(pieces, g.window.w.filter, w, first + tile * TR, smaller(TR, FG - first - tile * TR),
                                   {c, smaller(CG, c + depth)}, U.data() + (tile * CG + c) * P * TR);
         });
         run_each(parts, [&](int part) {
@@ -90,7 +103,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
             T* const M = V + V_size;
             T* const sums = M + M_size;
             T* const pixels = sums + sums_size;
-            T* const lines = pixels + P * most_tiles;
+            T* const lines = pixels + patches.taps * most_tiles;
             Index* const row_start = row_starts.data() + part * most_rows;
             TileRun* const runs = all_runs.data() + part * most_tiles;
             const Range mine = share(strips * f_tiles, parts, part);
@@ -101,7 +114,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                 const Range rows{here.begin / tiles.w, divided_up(here.end, tiles.w)};
                 const Index vectors = divided_up(here.size(), L), lead = here.begin - rows.begin * tiles.w;
                 patches.find_rows(rows, row_start);
-                Moves<T> moves(moves_memory.data()[part], P * TC);
+                Moves<T> moves(moves_memory.data()[part], patches.taps * TC);
                 for_runs({lead, lead + here.size()}, tiles.w, row_start,
                          [&](Index at, Index from, Index count) { moves.add_run(at - lead, from, count); });
                 moves.clear(here.size(), vectors * L);
@@ -118,8 +131,8 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                     for (Index i = 0; i < channels; ++i) {
                         copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0,
                                    c + i == 0);
-                        for (Index p = 0; p < P; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
-                        transform_patches(pixels, vectors, channels, V + i * WC);
+                        for (Index p = 0; p < patches.taps; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
+                        transform_patches(pieces, patch, pixels, vectors, i, channels, V);
                     }
                     for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
                         const Index f = first + tile * TR, f_rows = smaller(TR, FG - f);
@@ -130,9 +143,10 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                             const auto multiply = panel_vectors == winograd_vectors
                                                       ? multiply_point<T, winograd_vectors>
                                                       : multiply_point<T, 1>;
-                            for (Index p = 0; p < P; ++p)
-                                multiply(tile_U + p * channels * TR, V + (v * L * P + p * WC) * channels, channels,
-                                         steps, M + p * TR * WC);
+                            for (Index p = 0; p < winograd_points; ++p)
+                                multiply(tile_U + pieces.begin[p] * channels * TR,
+                                         V + (v * L * P + pieces.begin[p] * WC) * channels,
+                                         channels * pieces.at_point[p], M + p * TR * WC);
                             for (Index r = 0; r < f_rows; ++r)
                                 transform_outputs(M + r * WC, panel_vectors,
                                                   tile_sums + r * 4 * most_tiles + v * L, c > 0);

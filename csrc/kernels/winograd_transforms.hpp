@@ -1,5 +1,4 @@
-// Convolution with 3x3 filters in fewer multiplications: Winograd's minimal filtering, F(2x2, 3x3), step by step.
-// winograd.hpp puts the steps together.
+// Convolution in fewer multiplications: Winograd's minimal filtering, step by step. winograd.hpp puts the steps together.
 //
 // Two neighbouring outputs of a filter g of three taps take 2 * 3 = 6 products from the four inputs d they see:
 //
@@ -11,18 +10,28 @@
 //   m0 = (d0 - d2) g0    m1 = (d1 + d2) (g0 + g1 + g2) / 2    m2 = (d2 - d1) (g0 - g1 + g2) / 2    m3 = (d1 - d3) g2
 //   y0 = m0 + m1 + m2    y1 = m1 - m2 - m3
 //
-// Done down the columns and then along the rows, a tile of 2x2 outputs takes the 4x4 pixels of a patch and
-// 4 * 4 = 16 products instead of 36 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
-// Additions before and after do not depend on how many filters meet a patch, or channels a filter; what grows with both
-// is, for each of the 16 points of the transformed tile, one matrix product:
+// Two taps take three, and one tap two, that add up to the outputs in the same way:
 //
-//   M[point] (filters, tiles) = U[point] (filters, channels) V[point] (channels, tiles)
+//   m0 = (d0 - d1) g0    m1 = d1 (g0 + g1)    m3 = (d1 - d2) g1
+//   m0 = d0 g0           m3 = d1 (-g0)
+//
+// Any filter is cut into such pieces. With a stride, a piece has every stride-th tap, and sees every stride-th input.
+// The products of all pieces at the same point 0, 1, 2 or 3 are added up before m becomes y: five taps, cut into three
+// and two, take 7 products instead of 10; three with stride 2, cut into two and one, 5 instead of 6.
+//
+// Done down the columns and then along the rows, a tile of 2x2 outputs takes for a 3x3 filter 4 * 4 = 16 products
+// instead of 36 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016), for 5x5 49 instead of 100.
+// Additions before and after do not depend on how many filters meet a patch, the pixels that a tile sees, or channels a
+// filter; what grows with both is, for each of the 4 * 4 points of the transformed tile, one matrix product:
+//
+//   M[point] (filters, tiles) = U[point] (filters, channels and pieces) V[point] (channels and pieces, tiles)
 //   U  transformed filters    V  transformed patches    y = transformed M
 //
 // Rounding: M is up to twice as large as y where all numbers are positive, and so are its roundings. Short sums make
-// up for it: winograd_steps channels are summed in a register, winograd_channels in M, the others in y. Numbers that
-// are not finite: d0 and d3 above each meet the one output that sees them, so a NaN arrives where it would anyway, but
-// an output that sees an infinity may be NaN instead, being a difference of two.
+// up for it: winograd_steps products are summed in a register, those of a block of channels in M, the others in y.
+// Numbers that are not finite: what a point has of an input that only one of two outputs sees goes to that output
+// alone, so a NaN arrives where it would anyway, but an output that sees an infinity may be NaN instead, being a
+// difference of two.
 #pragma once
 
 #include "packing.hpp"
@@ -35,32 +44,114 @@ template <class T>
 struct Weights;
 
 constexpr Index winograd_points = 16;
-constexpr Index winograd_channels = 64, winograd_steps = 24;  // see Rounding
+constexpr Index winograd_products = 1024;  // of a tile with a block of channels: V of all of them stays in the cache
+constexpr Index winograd_steps = 24;  // see Rounding
 constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
 // Tiles that are multiplied together: half as many as in a matrix product, for the totals take registers, too.
 constexpr Index winograd_vectors = tile_vectors / 2;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
 template <class T>
-constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V takes half a megabyte, and stays in the cache
+constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V then takes half a megabyte
 
-// Four numbers d, `step` apart, become what meets the filter.
-template <class V>
+// One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
+// have a point are the first so many.
+struct Cut {
+    static constexpr Index most_taps = 32;
+    struct Piece {
+        Index first, length;
+    };
+    Index stride, count = 0, products = 0, with_point[4];
+    Piece pieces[most_taps];
+
+    PYCONV_ONCE explicit Cut(const Axis& axis) : stride(axis.stride) {
+        for (Index length = 3; length > 0; --length) {
+            for (Index phase = 0; phase < smaller(stride, axis.filter); ++phase)
+                for (Index tap = phase; tap < axis.filter; tap += 3 * stride)
+                    if (smaller(divided_up(axis.filter - tap, stride), 3) == length)
+                        pieces[count++] = {tap, length}, products += length + 1;
+            with_point[length - 1] = count;
+        }
+        with_point[3] = count;
+    }
+};
+
+// A piece along one axis with one along the other, the longer of the two first.
+struct Pair {
+    Index from, longer, shorter, long_step, short_step;  // where the first tap lies, taps, and how far apart they lie
+    Index step[4][4];  // of depth, counted over all points, that point (of longer, of shorter) has the product at
+
+    // Calls body(longer, shorter) with both as constants.
+    template <class Body>
+    void with_lengths(const Body& body) const {
+        with_constant<3>(longer, [&](auto h) { with_constant<h.value>(shorter, [&](auto w) { body(h, w); }); });
+    }
+};
+
+// A filter cut along both axes.
+struct Pieces {
+    Cut h, w;
+    Index products = 0, at_point[winograd_points], begin[winograd_points];  // of a channel; where those of a point begin
+
+    PYCONV_ONCE explicit Pieces(const Window& window) : h(window.h), w(window.w) {
+        for (Index point = 0; point < winograd_points; ++point) {
+            at_point[point] = h.with_point[point / 4] * w.with_point[point % 4];
+            begin[point] = products;
+            products += at_point[point];
+        }
+    }
+
+    // Calls visit for all pairs of a piece of h and one of w, in an array whose rows and columns lie `row` and `column`
+    // elements apart. Steps are those of channel c of `channels`.
+    template <class Visit>
+    void for_each(Index c, Index channels, Index row, Index column, const Visit& visit) const {
+        for (Index i = 0; i < h.count; ++i)
+            for (Index j = 0; j < w.count; ++j) {
+                const Cut::Piece y = h.pieces[i], x = w.pieces[j];
+                const Index from = y.first * row + x.first * column, y_step = h.stride * row, x_step = w.stride * column;
+                const bool turned = y.length < x.length;
+                Pair pair = turned ? Pair{from, x.length, y.length, x_step, y_step, {}}
+                                   : Pair{from, y.length, x.length, y_step, x_step, {}};
+                for (Index p = 0; p < winograd_points; ++p)
+                    pair.step[turned ? p % 4 : p / 4][turned ? p / 4 : p % 4] =
+                        begin[p] * channels + c * at_point[p] + i * w.with_point[p % 4] + j;
+                visit(pair);
+            }
+    }
+};
+
+// The point that number i of a piece of `taps` belongs to.
+constexpr int point_of(int taps, int i) { return i == taps ? 3 : i; }
+
+// The numbers d that a piece of `taps` sees, `step` apart, become what meets its taps.
+template <int taps, class V>
 inline void transform_inputs(V* d, int step) {
-    const V d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
-    d[0] = d0 - d2;
-    d[step] = d1 + d2;
-    d[2 * step] = d2 - d1;
-    d[3 * step] = d1 - d3;
+    if constexpr (taps == 3) {
+        const V d1 = d[step], d2 = d[2 * step];
+        d[0] = d[0] - d2;
+        d[step] = d1 + d2;
+        d[2 * step] = d2 - d1;
+        d[3 * step] = d1 - d[3 * step];
+    } else if constexpr (taps == 2) {
+        d[0] = d[0] - d[step];
+        d[2 * step] = d[step] - d[2 * step];
+    }
 }
 
-// Three taps g, `step` apart, become four numbers.
-template <class T, class V>
+// The taps g of a piece, `step` apart, become what meets its inputs.
+template <class T, int taps, class V>
 inline void transform_taps(V* g, int step) {
-    const V outer = (g[0] + g[2 * step]) * T(0.5), inner = g[step] * T(0.5);
-    g[3 * step] = g[2 * step];
-    g[step] = outer + inner;
-    g[2 * step] = outer - inner;
+    if constexpr (taps == 3) {
+        const V outer = (g[0] + g[2 * step]) * T(0.5), inner = g[step] * T(0.5);
+        g[3 * step] = g[2 * step];
+        g[step] = outer + inner;
+        g[2 * step] = outer - inner;
+    } else if constexpr (taps == 2) {
+        g[2 * step] = g[step];
+        g[step] = g[0] + g[step];
+    } else {
+        g[step] = -g[0];
+    }
 }
 
 // Four products m, `step` apart, become two outputs.
@@ -71,63 +162,83 @@ inline void transform_products(V* m, int step) {
     m[0] = y0;
 }
 
-// Channels of a tile of up to tile_rows filters -> U (point, channel, tile_rows). Lanes that are left over repeat the
-// last filter.
+// Channels of a tile of up to tile_rows filters -> U (point, channel, pair of pieces, tile_rows). Lanes that are left
+// over repeat the last filter.
 template <class T>
-void transform_filters(const Weights<T>& w, Index f, Index rows, Range channels, T* U) {
+void transform_filters(const Pieces& pieces, Index width, const Weights<T>& weights, Index first, Index rows,
+                       Range channels, T* U) {
     static_assert(tile_rows == 6, "a vector of 4 and one of 2");
-    const T* filter[tile_rows];
-    for (Index i = 0; i < tile_rows; ++i) filter[i] = w.data + (f + smaller(i, rows - 1)) * w.row_step;
-    for (Index c = channels.begin; c < channels.end; ++c, U += tile_rows) {
-        Lanes<T, 4> first[4][4];
-        Lanes<T, 2> last[4][4];
-        repeat<9>([&](auto t) {
-            constexpr int i = t.value / 3, j = t.value % 3;
-            const Index at = c * w.channel_step + w.taps[t.value];
-            first[i][j] = Lanes<T, 4>{filter[0][at], filter[1][at], filter[2][at], filter[3][at]};
-            last[i][j] = Lanes<T, 2>{filter[4][at], filter[5][at]};
-        });
-        repeat<3>([&](auto j) { transform_taps<T>(&first[0][j.value], 4), transform_taps<T>(&last[0][j.value], 4); });
-        repeat<4>([&](auto i) {
-            transform_taps<T>(first[i.value], 1), transform_taps<T>(last[i.value], 1);
-            repeat<4>([&](auto j) {
-                T* const to = U + (i.value * 4 + j.value) * channels.size() * tile_rows;
-                store<4>(to, first[i.value][j.value]);
-                store<2>(to + 4, last[i.value][j.value]);
+    for (Index c = channels.begin; c < channels.end; ++c) {
+        const T* f[tile_rows];
+        for (Index i = 0; i < tile_rows; ++i)
+            f[i] = weights.data + (first + smaller(i, rows - 1)) * weights.row_step + c * weights.channel_step;
+        pieces.for_each(c - channels.begin, channels.size(), width, 1, [&](const Pair& pair) {
+            const Index* const taps = weights.taps + pair.from;
+            pair.with_lengths([&](auto h, auto w) {
+                constexpr int H = h.value, W = w.value;
+                Lanes<T, 8> g[H + 1][W + 1];
+                repeat<W>([&](auto j) {
+                    repeat<H>([&](auto i) {
+                        const Index tap = taps[i.value * pair.long_step + j.value * pair.short_step];
+                        g[i.value][j.value] =
+                            Lanes<T, 8>{f[0][tap], f[1][tap], f[2][tap], f[3][tap], f[4][tap], f[5][tap]};
+                    });
+                    transform_taps<T, H>(&g[0][j.value], W + 1);
+                });
+                repeat<H + 1>([&](auto i) {
+                    transform_taps<T, W>(g[i.value], 1);
+                    repeat<W + 1>([&](auto j) {
+                        const Lanes<T, 8>& u = g[i.value][j.value];
+                        T* const to = U + pair.step[point_of(H, i.value)][point_of(W, j.value)] * tile_rows;
+                        store<4>(to, __builtin_shufflevector(u, u, 0, 1, 2, 3));
+                        store<2>(to + 4, __builtin_shufflevector(u, u, 4, 5));
+                    });
+                });
             });
         });
     }
 }
 
-// One channel's patches (panel, pixel, tile_columns) -> V (panel, point, channel, winograd_columns).
+// Channel c's patches (panel, pixel, tile_columns) -> V (panel, point, channel, pair of pieces, winograd_columns).
 template <class T>
-void transform_patches(const T* patches, Index vectors, Index channels, T* V) {
+void transform_patches(const Pieces& pieces, Extent patch, const T* pixels, Index vectors, Index c, Index channels,
+                       T* V) {
     constexpr Index L = vector_lanes<T>, TC = tile_columns<T>, WC = winograd_columns<T>;
-    for (Index v = 0; v < vectors; ++v) {
-        const T* from = patches + v / tile_vectors * winograd_points * TC + v % tile_vectors * L;
-        T* to = V + v / winograd_vectors * winograd_points * channels * WC + v % winograd_vectors * L;
-        Vector<T> d[4][4];
-        repeat<4>([&](auto j) {
-            repeat<4>([&](auto i) { d[i.value][j.value] = load<L>(from + (i.value * 4 + j.value) * TC); });
-            transform_inputs(&d[0][j.value], 4);
+    pieces.for_each(c, channels, patch.w * TC, TC, [&](const Pair& pair) {
+        pair.with_lengths([&](auto h, auto w) {
+            constexpr int H = h.value, W = w.value;
+            for (Index v = 0; v < vectors; ++v) {
+                const T* from = pixels + pair.from + v / tile_vectors * patch.h * patch.w * TC + v % tile_vectors * L;
+                T* to = V + v / winograd_vectors * pieces.products * channels * WC + v % winograd_vectors * L;
+                Vector<T> d[H + 1][W + 1];
+                repeat<W + 1>([&](auto j) {
+                    repeat<H + 1>([&](auto i) {
+                        d[i.value][j.value] = load<L>(from + i.value * pair.long_step + j.value * pair.short_step);
+                    });
+                    transform_inputs<H>(&d[0][j.value], W + 1);
+                });
+                repeat<H + 1>([&](auto i) {
+                    transform_inputs<W>(d[i.value], 1);
+                    repeat<W + 1>([&](auto j) {
+                        store<L>(to + pair.step[point_of(H, i.value)][point_of(W, j.value)] * WC,
+                                 d[i.value][j.value]);
+                    });
+                });
+            }
         });
-        repeat<4>([&](auto i) {
-            transform_inputs(d[i.value], 1);
-            repeat<4>([&](auto j) { store<L>(to + (i.value * 4 + j.value) * channels * WC, d[i.value][j.value]); });
-        });
-    }
+    });
 }
 
-// One point of the tile's filters and of some tiles side by side: M (tile_rows, winograd_columns) = U V. After every
-// `steps` channels their sums join the totals.
+// One point of the tile's filters and of some tiles side by side: M (tile_rows, winograd_columns) = U V, summed over
+// `depth` products of which winograd_steps at most go into one sum.
 template <class T, int vectors>
-void multiply_point(const T* U, const T* V, Index channels, Index steps, T* M) {
+void multiply_point(const T* U, const T* V, Index depth, T* M) {
     constexpr Index L = vector_lanes<T>;
     Vector<T> total[tile_rows][vectors] = {};
-    for (Index c = 0; c < channels;) {
-        const Index end = smaller(channels, c + steps);
+    for (Index k = 0; k < depth;) {
+        const Index end = smaller(depth, k + winograd_steps);
         Vector<T> sum[tile_rows][vectors] = {};
-        for (; c < end; ++c, U += tile_rows, V += winograd_columns<T>) {
+        for (; k < end; ++k, U += tile_rows, V += winograd_columns<T>) {
             Vector<T> row[vectors];
             repeat<vectors>([&](auto v) { row[v.value] = load<L>(V + v.value * L); });
             repeat<tile_rows>([&](auto i) {

@@ -53,8 +53,8 @@ def conv2d(
     W[f, c, fy, fx] * x[n, c, oy*S + fy*D - P, ox*S + fx*D - P], as in chapter 7 of Saito,
     *Deep Learning from Scratch*.
 
-    Larger layers of 3×3 filters with stride 1 take Winograd's fewer products: an output that sees
-    an infinite pixel may then be NaN instead of infinite.
+    Larger layers without dilation take Winograd's fewer products: an output that sees an infinite
+    pixel may then be NaN instead of infinite.
     """
     x, W, bias, window, groups = checks.conv2d(x, W, b, stride, pad, dilation, groups)
     return _core.conv2d(x, W, bias, window, groups)

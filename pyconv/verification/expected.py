@@ -264,27 +264,42 @@ def relu_backward(native: Any, dout: Array, y: Array) -> list[Expected]:
     return [exactly("dx", places.any_shape, reference.relu_backward(dout, y))]
 
 
-def _mixes(window: Window) -> bool:
-    """Whether the kernel may be Winograd's (csrc/kernels/winograd_transforms.hpp)."""
-    return window[:6] == (3, 3, 1, 1, 1, 1)
+def _pieces(window: Window, terms: int) -> int:
+    """Into how many pieces Winograd's kernel cuts a filter, or 0 where it does not take it.
+
+    As csrc/kernels/winograd.hpp has it; `terms`: the products that are added up.
+    """
+    if terms < 100 or (window.dilation_h, window.dilation_w) != (1, 1):
+        return 0
+
+    def along(taps: int, stride: int) -> int:
+        return sum(-(-len(range(phase, taps, stride)) // 3) for phase in range(min(stride, taps)))
+
+    return along(window.filter_h, window.stride_h) * along(window.filter_w, window.stride_w)
 
 
-# Winograd's sums are of additions of pixels of a tile, times additions of a filter's taps. All of a
-# tile's pixels lie at most two from an output's; a product appears up to four times.
+# Winograd's sums are of additions of pixels of a tile, times additions of a piece's taps. A tap
+# meets pixels at most two strides from its own; a product appears up to four times.
 
 
 def _convolved(x: Array, W: Array, bias: Array | None, window: Window, groups: int) -> Sum:
-    _, ((top, bottom), (left, right)), _ = window.arguments
-    wider = ((top + 1, bottom + 1), (left + 1, right + 1))
+    stride, ((top, bottom), (left, right)), _ = window.arguments
+    y, x_ = 2 * window.stride_h, 2 * window.stride_w
+    wider = ((top + y, bottom + y), (left + x_, right + x_))
 
     def convolve(a: Array, b: Array) -> Array:
         return reference.conv2d(a, b, None, *window.arguments, groups)
 
     def mixed(a: Array, b: Array) -> Array:
-        around = 25 * reference.avg_pool2d(a, 5, 5, 1, wider, count_include_pad=True)
-        return 4 * reference.conv2d(around, b.sum((2, 3), keepdims=True), groups=groups)
+        channels = a.shape[1]
+        around = np.ones((channels, 1, 5, 5))
+        a = reference.conv2d(
+            a, around, None, 1, wider, (window.stride_h, window.stride_w), channels
+        )
+        return 4 * reference.conv2d(a, b, None, stride, groups=groups)
 
-    way: tuple[int, Bilinear] | None = (W.shape[1], mixed) if _mixes(window) else None
+    pieces = _pieces(window, W[0].size)
+    way: tuple[int, Bilinear] | None = (W.shape[1] * pieces, mixed) if pieces else None
     along = bias[:, np.newaxis, np.newaxis] if bias is not None else None
     return products(convolve, x, W, W[0].size, along, way)
 
@@ -292,22 +307,23 @@ def _convolved(x: Array, W: Array, bias: Array | None, window: Window, groups: i
 def _data_gradient(
     dout: Array, W: Array, shape: checks.Shape4, window: Window, groups: int
 ) -> Expected:
-    _, ((top, bottom), (left, right)), _ = window.arguments
-    wider = ((top + 1, bottom + 1), (left + 1, right + 1))
     filters = len(W) // groups
+    y, x = 2 * window.stride_h, 2 * window.stride_w
 
     def gradient(a: Array, b: Array) -> Array:
         return reference.conv2d_backward_data(a, b, shape, *window.arguments, groups)
 
     def mixed(a: Array, b: Array) -> Array:
-        like_x = (a.shape[0], a.shape[1], *shape[2:])
-        around = reference.avg_pool2d_backward(25 * a, like_x, 5, 5, 1, wider, True)
-        summed = b.sum((2, 3), keepdims=True)
-        return 4 * reference.conv2d_backward_data(around, summed, shape, groups=groups)
+        around = np.ones((a.shape[1], 1, 5, 5))
+        a = reference.conv2d(a, around, pad=4, groups=a.shape[1])
+        wider = (*shape[:2], shape[2] + 2 * y, shape[3] + 2 * x)
+        wide_dx = reference.conv2d_backward_data(a, b, wider, *window.arguments, groups)
+        return 4 * wide_dx[:, :, y : y + shape[2], x : x + shape[3]]
 
-    way: tuple[int, Bilinear] | None = (filters, mixed) if _mixes(window) else None
-    taps = window.filter_h * window.filter_w
-    found = products(gradient, dout, W, filters * taps, mixed=way)
+    terms = filters * window.filter_h * window.filter_w
+    pieces = _pieces(window, terms)
+    way: tuple[int, Bilinear] | None = (filters * pieces, mixed) if pieces else None
+    found = products(gradient, dout, W, terms, mixed=way)
     return nearly("dx", places.images, dout.dtype, found)
 
 
