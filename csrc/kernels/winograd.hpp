@@ -29,6 +29,7 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
         g.input.n * tiles < (packs_filters ? 16 : 32))
         return false;
     const Index products = Pieces(g.window).products;
+    if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
     const Index patch = (g.window.h.filter + g.window.h.stride) * (g.window.w.filter + g.window.w.stride);
     return tiles * (products * FG + 3 * (products + patch)) * 4 <= g.taps * g.output.h * g.output.w * FG * 3;
 }
@@ -81,9 +82,11 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
     const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
     const bool at_once = depth == CG;
     const Index line_step = patches.most_lines(most_rows) * patches.pitch;
-    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC)), M_size = winograd_points * TR * WC;
+    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC));
+    const Index M_size = winograd_points * TR * WC, pixels_size = patches.taps * most_tiles;
     const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
-    const Index part_size = rounded_up(V_size + M_size + sums_size + patches.taps * most_tiles + line_step, 64 / Index(sizeof(T)));
+    const Index part_size =
+        rounded_up(V_size + M_size + sums_size + pixels_size + line_step, 64 / Index(sizeof(T)));
     const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
     const Scratch<Index> row_starts(parts * most_rows);
     const Scratch<TileRun> all_runs(parts * most_tiles);
@@ -103,7 +106,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
             T* const M = V + V_size;
             T* const sums = M + M_size;
             T* const pixels = sums + sums_size;
-            T* const lines = pixels + patches.taps * most_tiles;
+            T* const lines = pixels + pixels_size;
             Index* const row_start = row_starts.data() + part * most_rows;
             TileRun* const runs = all_runs.data() + part * most_tiles;
             const Range mine = share(strips * f_tiles, parts, part);
@@ -131,7 +134,8 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                     for (Index i = 0; i < channels; ++i) {
                         copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0,
                                    c + i == 0);
-                        for (Index p = 0; p < patches.taps; ++p) moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
+                        for (Index p = 0; p < patches.taps; ++p)
+                            moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
                         transform_patches(pieces, patch, pixels, vectors, i, channels, V);
                     }
                     for (Index tile = f_range.begin; tile < f_range.end; ++tile) {

@@ -1,4 +1,5 @@
-// Convolution in fewer multiplications: Winograd's minimal filtering, step by step. winograd.hpp puts the steps together.
+// Convolution in fewer multiplications: Winograd's minimal filtering, step by step. winograd.hpp puts the steps
+// together.
 //
 // Two neighbouring outputs of a filter g of three taps take 2 * 3 = 6 products from the four inputs d they see:
 //
@@ -52,7 +53,7 @@ constexpr Index winograd_vectors = tile_vectors / 2;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
 template <class T>
-constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V then takes half a megabyte
+constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V takes half a megabyte, or one channel
 
 // One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
 // have a point are the first so many.
@@ -91,7 +92,8 @@ struct Pair {
 // A filter cut along both axes.
 struct Pieces {
     Cut h, w;
-    Index products = 0, at_point[winograd_points], begin[winograd_points];  // of a channel; where those of a point begin
+    Index products = 0, at_point[winograd_points];  // of a channel
+    Index begin[winograd_points];                   // where those of a point begin
 
     PYCONV_ONCE explicit Pieces(const Window& window) : h(window.h), w(window.w) {
         for (Index point = 0; point < winograd_points; ++point) {
@@ -108,7 +110,8 @@ struct Pieces {
         for (Index i = 0; i < h.count; ++i)
             for (Index j = 0; j < w.count; ++j) {
                 const Cut::Piece y = h.pieces[i], x = w.pieces[j];
-                const Index from = y.first * row + x.first * column, y_step = h.stride * row, x_step = w.stride * column;
+                const Index from = y.first * row + x.first * column;
+                const Index y_step = h.stride * row, x_step = w.stride * column;
                 const bool turned = y.length < x.length;
                 Pair pair = turned ? Pair{from, x.length, y.length, x_step, y_step, {}}
                                    : Pair{from, y.length, x.length, y_step, x_step, {}};

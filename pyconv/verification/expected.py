@@ -264,12 +264,15 @@ def relu_backward(native: Any, dout: Array, y: Array) -> list[Expected]:
     return [exactly("dx", places.any_shape, reference.relu_backward(dout, y))]
 
 
-def _pieces(window: Window, terms: int) -> int:
-    """Into how many pieces Winograd's kernel cuts a filter, or 0 where it does not take it.
+def _pieces(window: Window, results: int, terms: int) -> int:
+    """Into how many pieces Winograd's kernel cuts a filter, or 0 where it would not take it.
 
-    As csrc/kernels/winograd.hpp has it; `terms`: the products that are added up.
+    csrc/kernels/winograd.hpp decides; `results` and `terms`: how many channels a group of the
+    result has, and products each of its numbers.
     """
-    if terms < 100 or (window.dilation_h, window.dilation_w) != (1, 1):
+    dilated = (window.dilation_h, window.dilation_w) != (1, 1)
+    neighbours = window.filter_h > window.stride_h or window.filter_w > window.stride_w
+    if results < 16 or terms < 100 or dilated or not neighbours:
         return 0
 
     def along(taps: int, stride: int) -> int:
@@ -298,7 +301,7 @@ def _convolved(x: Array, W: Array, bias: Array | None, window: Window, groups: i
         )
         return 4 * reference.conv2d(a, b, None, stride, groups=groups)
 
-    pieces = _pieces(window, W[0].size)
+    pieces = _pieces(window, len(W) // groups, W[0].size)
     way: tuple[int, Bilinear] | None = (W.shape[1] * pieces, mixed) if pieces else None
     along = bias[:, np.newaxis, np.newaxis] if bias is not None else None
     return products(convolve, x, W, W[0].size, along, way)
@@ -321,7 +324,7 @@ def _data_gradient(
         return 4 * wide_dx[:, :, y : y + shape[2], x : x + shape[3]]
 
     terms = filters * window.filter_h * window.filter_w
-    pieces = _pieces(window, terms)
+    pieces = _pieces(window, W.shape[1], terms)
     way: tuple[int, Bilinear] | None = (filters * pieces, mixed) if pieces else None
     found = products(gradient, dout, W, terms, mixed=way)
     return nearly("dx", places.images, dout.dtype, found)
