@@ -18,7 +18,7 @@ struct Placed;
 // definition. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as it
 // does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
-#ifdef PYCONV_SMALL
+#ifdef PYCONV_SMALL  // CMakeLists.txt
     return false;
 #endif
     const auto fits = [](const Axis& axis) {
