@@ -14,9 +14,11 @@ template <class T>
 struct Placed;
 
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
-// and three for each number of a patch that is copied or transformed, come to three quarters of the products of the
-// definition. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as it
-// does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would show.
+// three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
+// three quarters of the products of the definition; or, where the registers hold only half as large a tile of M, to
+// three fifths. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as
+// it does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would
+// show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
 #ifdef PYCONV_SMALL  // CMakeLists.txt
     return false;
@@ -31,7 +33,9 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
     const Index products = Pieces(g.window).products;
     if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
     const Index patch = (g.window.h.filter + g.window.h.stride) * (g.window.w.filter + g.window.w.stride);
-    return tiles * (products * FG + 3 * (products + patch)) * 4 <= g.taps * g.output.h * g.output.w * FG * 3;
+    const Index work = products * FG * CG + 3 * (products + patch) * CG + 2 * winograd_points * FG;
+    const double share = PYCONV_VECTOR_BYTES == 64 ? 0.75 : 0.6;
+    return double(tiles * work) <= share * double(g.taps * g.output.h * g.output.w * FG * CG);
 }
 
 // Tiles side by side in one row of tiles, and where their outputs go.
