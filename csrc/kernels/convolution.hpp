@@ -218,11 +218,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                     for (Index f = filters.begin; f < filters.end; f += TR) {
                         const Index rows = smaller(TR, filters.end - f);
                         const T* a[TR];
-                        for (Index i = 0; i < TR; ++i) {
-                            const Index row = smaller(i, rows - 1);
-                            a[i] = pack_weights ? a_block + f * k_depth + row
-                                                : weights.data + (f + row) * weights.row_step + k;
-                        }
+                        for (Index i = 0; i < rows; ++i)
+                            a[i] = pack_weights ? a_block + f * k_depth + i
+                                                : weights.data + (f + i) * weights.row_step + k;
                         T* const c = direct ? y.at(g, strip, first_f + f)
                                             : strip_y + (at_once ? 0 : f - filters.begin) * width;
                         const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1), unpacked ? plane : TC};

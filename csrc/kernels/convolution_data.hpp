@@ -182,8 +182,8 @@ void scatter_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filte
                         for (Index k = 0; k < s.K; k += TR) {
                             const Index count = smaller(TR, s.K - k);
                             const T* a[TR];
-                            for (Index i = 0; i < TR; ++i) a[i] = a_panels + k * f_depth + smaller(i, count - 1);
-                            tile_of<T>(count, divided_up(columns, L))(count, a, Depth<T>{1, f_depth, &line, TR},
+                            for (Index i = 0; i < count; ++i) a[i] = a_panels + k * f_depth + i;
+                            tile_of<T>(count, divided_up(columns, L))(a, Depth<T>{1, f_depth, &line, TR},
                                                                       panels + (q - p) * panel_rows(f_depth), tile, TC,
                                                                       Ends<T>{});
                             for (Index i = 0; i < count; ++i) {

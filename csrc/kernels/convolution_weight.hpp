@@ -125,11 +125,10 @@ private:
             upcoming.ask_for_more();
             const Index rows = smaller(rows_, ks.end - k);
             const T* a[tile_rows];
-            for (Index i = 0; i < tile_rows; ++i) {
-                const Index at = k + smaller(i, rows - 1);
-                a[i] = first_line + (at / g_.taps - channels.begin) * channel_step + offsets_.data()[at % g_.taps];
-            }
-            tile_of<T>(rows, lanes / vector_lanes<T>)(rows, a, positions, panel, block_sums + k * TC, TC,
+            for (Index i = 0; i < rows; ++i)
+                a[i] = first_line + ((k + i) / g_.taps - channels.begin) * channel_step +
+                       offsets_.data()[(k + i) % g_.taps];
+            tile_of<T>(rows, lanes / vector_lanes<T>)(a, positions, panel, block_sums + k * TC, TC,
                                                       Ends<T>{true, nullptr, false});
         }
     }

@@ -111,10 +111,8 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
                 for (Index i = 0; i < height; i += TR) {
                     const Index rows = smaller(TR, height - i);
                     const T* streams[TR];
-                    for (Index r = 0; r < TR; ++r) {
-                        const Index row = smaller(r, rows - 1);
-                        streams[r] = pack_rows ? a_panels + i * depth + row : a.from(m + i + row, k).data;
-                    }
+                    for (Index r = 0; r < rows; ++r)
+                        streams[r] = pack_rows ? a_panels + i * depth + r : a.from(m + i + r, k).data;
                     T* const row = c + (m + i) * ldc + j;
                     const Depth<T> direct{1, depth, &line, pack_rows ? TR : Index(1), b.row_step};
                     for (Index q = 0; q < in_place; q += TC)

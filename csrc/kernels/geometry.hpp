@@ -162,6 +162,7 @@ inline void copy_strided(T* to, const T* from, Index count) {
     }
 }
 
+// The same for any stride.
 template <class T>
 inline void copy_every(T* to, const T* from, Index stride, Index count) {
     if (stride == 1) return copy(to, from, count);

@@ -30,10 +30,10 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
     if (!fits(g.window.h) || !fits(g.window.w) || FG < 16 || CG * g.taps < 100 ||
         g.input.n * tiles < (packs_filters ? 16 : 32))
         return false;
-    const Index products = Pieces(g.window).products;
+    const Pieces pieces(g.window);
+    const Index products = pieces.products;
     if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
-    const Index patch = (g.window.h.filter + g.window.h.stride) * (g.window.w.filter + g.window.w.stride);
-    const Index work = products * FG * CG + 3 * (products + patch) * CG + 2 * winograd_points * FG;
+    const Index work = products * FG * CG + 3 * (products + pieces.patch()) * CG + 2 * winograd_points * FG;
     const double share = PYCONV_VECTOR_BYTES == 64 ? 0.75 : 0.6;
     return double(tiles * work) <= share * double(g.taps * g.output.h * g.output.w * FG * CG);
 }
@@ -70,12 +70,11 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
     const Pieces pieces(g.window);
     const Index P = pieces.products;
     const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
-    // The patches: what two windows see along each axis. Patches side by side have pixels (i, j) side by side in lines.
-    const auto two = [](const Axis& axis) {
-        return Axis{axis.filter + axis.stride, 2 * axis.stride, 1, axis.pad_before, axis.pad_after};
+    // Patches side by side have pixels (i, j) side by side in lines.
+    const auto patch = [](const Cut& cut, const Axis& axis) {
+        return Axis{cut.patch, 2 * cut.stride, 1, axis.pad_before, axis.pad_after};
     };
-    const Geometry patches(g.input, tiles, {two(g.window.h), two(g.window.w)}, false);
-    const Extent patch{patches.window.h.filter, patches.window.w.filter};
+    const Geometry patches(g.input, tiles, {patch(pieces.h, g.window.h), patch(pieces.w, g.window.w)}, false);
     const Index tile_count = g.input.n * tiles.h * tiles.w, strips = divided_up(tile_count, most_tiles);
     const Index most_rows = divided_up(most_tiles - 1, tiles.w) + 1;
     const Index depth = divided_up(CG, divided_up(CG, larger(winograd_products / P, 1)));
@@ -102,7 +101,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
         const Weights<T> w = all_weights.of(group);
         parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
             for (Index c = 0; c < CG; c += depth)
-                transform_filters(pieces, g.window.w.filter, w, first + tile * TR, smaller(TR, FG - first - tile * TR),
+                transform_filters(pieces, w, first + tile * TR, smaller(TR, FG - first - tile * TR),
                                   {c, smaller(CG, c + depth)}, U.data() + (tile * CG + c) * P * TR);
         });
         run_each(parts, [&](int part) {
@@ -140,7 +139,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                                    c + i == 0);
                         for (Index p = 0; p < patches.taps; ++p)
                             moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
-                        transform_patches(pieces, patch, pixels, vectors, i, channels, V);
+                        transform_patches(pieces, pixels, vectors, i, channels, V);
                     }
                     for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
                         const Index f = first + tile * TR, f_rows = smaller(TR, FG - f);

@@ -62,15 +62,16 @@ struct Cut {
     struct Piece {
         Index first, length;
     };
-    Index stride, count = 0, products = 0, with_point[4];
+    Index taps, stride, patch;  // patch: pixels that two neighbouring windows see
+    Index count = 0, with_point[4];
     Piece pieces[most_taps];
 
-    PYCONV_ONCE explicit Cut(const Axis& axis) : stride(axis.stride) {
+    PYCONV_ONCE explicit Cut(const Axis& axis)
+        : taps(axis.filter), stride(axis.stride), patch(axis.filter + axis.stride) {
         for (Index length = 3; length > 0; --length) {
-            for (Index phase = 0; phase < smaller(stride, axis.filter); ++phase)
-                for (Index tap = phase; tap < axis.filter; tap += 3 * stride)
-                    if (smaller(divided_up(axis.filter - tap, stride), 3) == length)
-                        pieces[count++] = {tap, length}, products += length + 1;
+            for (Index phase = 0; phase < smaller(stride, taps); ++phase)
+                for (Index tap = phase; tap < taps; tap += 3 * stride)
+                    if (smaller(divided_up(taps - tap, stride), 3) == length) pieces[count++] = {tap, length};
             with_point[length - 1] = count;
         }
         with_point[3] = count;
@@ -102,6 +103,8 @@ struct Pieces {
             products += at_point[point];
         }
     }
+
+    Index patch() const { return h.patch * w.patch; }
 
     // Calls visit for all pairs of a piece of h and one of w, in an array whose rows and columns lie `row` and `column`
     // elements apart. Steps are those of channel c of `channels`.
@@ -168,14 +171,13 @@ inline void transform_products(V* m, int step) {
 // Channels of a tile of up to tile_rows filters -> U (point, channel, pair of pieces, tile_rows). Lanes that are left
 // over repeat the last filter.
 template <class T>
-void transform_filters(const Pieces& pieces, Index width, const Weights<T>& weights, Index first, Index rows,
-                       Range channels, T* U) {
+void transform_filters(const Pieces& pieces, const Weights<T>& weights, Index first, Index rows, Range channels, T* U) {
     static_assert(tile_rows == 6, "a vector of 4 and one of 2");
     for (Index c = channels.begin; c < channels.end; ++c) {
         const T* f[tile_rows];
         for (Index i = 0; i < tile_rows; ++i)
             f[i] = weights.data + (first + smaller(i, rows - 1)) * weights.row_step + c * weights.channel_step;
-        pieces.for_each(c - channels.begin, channels.size(), width, 1, [&](const Pair& pair) {
+        pieces.for_each(c - channels.begin, channels.size(), pieces.w.taps, 1, [&](const Pair& pair) {
             const Index* const taps = weights.taps + pair.from;
             pair.with_lengths([&](auto h, auto w) {
                 constexpr int H = h.value, W = w.value;
@@ -204,14 +206,14 @@ void transform_filters(const Pieces& pieces, Index width, const Weights<T>& weig
 
 // Channel c's patches (panel, pixel, tile_columns) -> V (panel, point, channel, pair of pieces, winograd_columns).
 template <class T>
-void transform_patches(const Pieces& pieces, Extent patch, const T* pixels, Index vectors, Index c, Index channels,
-                       T* V) {
+void transform_patches(const Pieces& pieces, const T* pixels, Index vectors, Index c, Index channels, T* V) {
     constexpr Index L = vector_lanes<T>, TC = tile_columns<T>, WC = winograd_columns<T>;
-    pieces.for_each(c, channels, patch.w * TC, TC, [&](const Pair& pair) {
+    const Index panel = pieces.patch() * TC;
+    pieces.for_each(c, channels, pieces.w.patch * TC, TC, [&](const Pair& pair) {
         pair.with_lengths([&](auto h, auto w) {
             constexpr int H = h.value, W = w.value;
             for (Index v = 0; v < vectors; ++v) {
-                const T* from = pixels + pair.from + v / tile_vectors * patch.h * patch.w * TC + v % tile_vectors * L;
+                const T* from = pixels + pair.from + v / tile_vectors * panel + v % tile_vectors * L;
                 T* to = V + v / winograd_vectors * pieces.products * channels * WC + v % winograd_vectors * L;
                 Vector<T> d[H + 1][W + 1];
                 repeat<W + 1>([&](auto j) {

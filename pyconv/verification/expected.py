@@ -287,8 +287,8 @@ def _pieces(window: Window, results: int, terms: int) -> int:
 
 def _convolved(x: Array, W: Array, bias: Array | None, window: Window, groups: int) -> Sum:
     stride, ((top, bottom), (left, right)), _ = window.arguments
-    y, x_ = 2 * window.stride_h, 2 * window.stride_w
-    wider = ((top + y, bottom + y), (left + x_, right + x_))
+    down, across = 2 * window.stride_h, 2 * window.stride_w
+    wider = ((top + down, bottom + down), (left + across, right + across))
 
     def convolve(a: Array, b: Array) -> Array:
         return reference.conv2d(a, b, None, *window.arguments, groups)
@@ -311,7 +311,7 @@ def _data_gradient(
     dout: Array, W: Array, shape: checks.Shape4, window: Window, groups: int
 ) -> Expected:
     filters = len(W) // groups
-    y, x = 2 * window.stride_h, 2 * window.stride_w
+    down, across = 2 * window.stride_h, 2 * window.stride_w
 
     def gradient(a: Array, b: Array) -> Array:
         return reference.conv2d_backward_data(a, b, shape, *window.arguments, groups)
@@ -319,9 +319,9 @@ def _data_gradient(
     def mixed(a: Array, b: Array) -> Array:
         around = np.ones((a.shape[1], 1, 5, 5))
         a = reference.conv2d(a, around, pad=4, groups=a.shape[1])
-        wider = (*shape[:2], shape[2] + 2 * y, shape[3] + 2 * x)
+        wider = (*shape[:2], shape[2] + 2 * down, shape[3] + 2 * across)
         wide_dx = reference.conv2d_backward_data(a, b, wider, *window.arguments, groups)
-        return 4 * wide_dx[:, :, y : y + shape[2], x : x + shape[3]]
+        return 4 * wide_dx[:, :, down : down + shape[2], across : across + shape[3]]
 
     terms = filters * window.filter_h * window.filter_w
     pieces = _pieces(window, W.shape[1], terms)
