@@ -211,7 +211,12 @@ class Trainer:
         self.epoch += 1
         self._order = None
         if self.checkpoint is not None:
-            self.save(self.checkpoint)
+            try:
+                self.save(self.checkpoint)
+            except KeyboardInterrupt:  # is the new file in its place or not? Now it is
+                self.save(self.checkpoint)
+                self.checkpoint_epoch = self.epoch
+                raise
             self.checkpoint_epoch = self.epoch
         self._progress.epoch(self.epoch, train_acc, test_acc, speed)
 

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from trainings import (
     trainer,
 )
 
-from pyconv import Trainer
+from pyconv import Trainer, weights
 from pyconv.datasets import load_digits
 from pyconv.networks import SimpleConvNet
 from pyconv.optimizers import OPTIMIZERS, Adam
@@ -183,6 +184,24 @@ def test_an_interrupt_leaves_the_checkpoint_and_can_be_gone_on_from(monkeypatch,
     for going_on in (training, resumed):
         going_on.train()
         assert everything(going_on) == everything(whole)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_interrupt_of_the_writing_leaves_the_epoch_that_is_told(monkeypatch, tmp_path, late):
+    path, replace = tmp_path / "w.npz", Path.replace
+
+    def interrupted(part, target):
+        monkeypatch.undo()
+        if late:
+            replace(part, target)
+        raise KeyboardInterrupt
+
+    training = run(trainer(checkpoint=path), STEPS)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.train()
+    assert weights.load_training(path)[0]["epoch"] == training.checkpoint_epoch == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["w.npz"]
 
 
 @pytest.fixture(scope="module")
