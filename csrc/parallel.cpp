@@ -273,21 +273,21 @@ void keep_or_delete(Block* block) {
 
 }  // namespace
 
-int num_threads() {
+int num_threads() noexcept {
     const int requested = requested_threads.load(std::memory_order_relaxed);
     return requested > 0 ? requested : default_threads;
 }
 
-void set_num_threads(int n) { requested_threads.store(n, std::memory_order_relaxed); }
+void set_num_threads(int n) noexcept { requested_threads.store(n, std::memory_order_relaxed); }
 
-int threads_for(Index items, double work) {
+int threads_for(Index items, double work) noexcept {
     double threads = num_threads();
     if (double(items) < threads) threads = double(items);
     if (work / operations_per_thread < threads) threads = work / operations_per_thread;
     return threads < 1 ? 1 : int(threads);
 }
 
-void run_parts(int parts, void (*part)(const void* closure, int index), const void* closure) {
+void run_parts(int parts, void (*part)(const void* closure, int index), const void* closure) noexcept {
     if (parts > 1 && pool->run(parts, part, closure)) return;
     for (int index = 0; index < parts; ++index) part(closure, index);
 }
@@ -309,6 +309,6 @@ void* allocate_scratch(Index bytes) {
     return new_block(size) + 1;
 }
 
-void free_scratch(void* memory) { keep_or_delete(static_cast<Block*>(memory) - 1); }
+void free_scratch(void* memory) noexcept { keep_or_delete(static_cast<Block*>(memory) - 1); }
 
 }  // namespace pyconv

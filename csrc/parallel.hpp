@@ -8,19 +8,19 @@
 
 namespace pyconv {
 
-int num_threads();             // threads a kernel may use
-void set_num_threads(int n);   // n >= 1
+int num_threads() noexcept;             // threads a kernel may use
+void set_num_threads(int n) noexcept;   // n >= 1
 
 // Does `work` elementary operations pay for waking threads? Answers how many to use for `items` items.
-int threads_for(Index items, double work);
+int threads_for(Index items, double work) noexcept;
 
 // Calls part(closure, 0), ..., part(closure, parts - 1), each exactly once, on up to `parts` threads.
-void run_parts(int parts, void (*part)(const void* closure, int index), const void* closure);
+void run_parts(int parts, void (*part)(const void* closure, int index), const void* closure) noexcept;
 
 // One block of memory for all threads of a kernel, taken before they start so that running out of memory is
 // an exception in the caller (std::bad_alloc) and never one inside a parallel region.
 void* allocate_scratch(Index bytes);
-void free_scratch(void* block);
+void free_scratch(void* block) noexcept;
 
 // The templates below are instantiated in sources compiled for AVX: an unnamed namespace keeps each copy there.
 namespace {
