@@ -169,13 +169,18 @@ NEIGHBOURS = {
         "N": 2, "C": 10, "H": 50, "W": 37, "FN": 32, "groups": 2, "filter": (11, 6),
         "stride": (4, 1),
     },
+    "even rows of every second": {
+        "N": 2, "C": 12, "H": 40, "W": 36, "FN": 32, "filter": (7, 7), "stride": (2, 2),
+    },
 }  # fmt: skip
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pad", PADS)
-@pytest.mark.parametrize("name", ["conv2d", "conv2d_block", "conv2d_backward_data"])
+@pytest.mark.parametrize(
+    "name", ["conv2d", "conv2d_block", "conv2d_backward_data", "conv2d_backward_weight"]
+)
 @pytest.mark.parametrize("shape", NEIGHBOURS)
 def test_filters_of_neighbouring_taps(shape, name, pad, dtype, set_threads):
     sizes = {"groups": 1, "filter": (3, 3), "stride": (1, 1), **NEIGHBOURS[shape]}
@@ -190,6 +195,8 @@ def test_filters_of_neighbouring_taps(shape, name, pad, dtype, set_threads):
         set_threads(threads)
         found = results(native, arguments)
         terms = g.filter[0] * g.filter[1] * max(g.C, g.FN)
+        if name == "conv2d_backward_weight":
+            terms = g.N * g.H * g.W
         assert_agree(name, found, expected, shapes, dtype, terms)
 
 

@@ -64,6 +64,7 @@ def test_the_layers_that_winograd_computes_pass(size, stride, dtype):
         y = pyconv.conv2d(x, W, stride=stride, pad=1)
         dout = np.nan_to_num(y, posinf=0, neginf=0)
         dx = pyconv.conv2d_backward_data(dout, W, x.shape, stride=stride, pad=1)
+        pyconv.conv2d_backward_weight(x.repeat(8, 0), dout.repeat(8, 0), W.shape, stride, 1)
     assert y.shape[1] == 40
     assert np.isfinite(dx).all()
 

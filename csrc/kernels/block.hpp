@@ -204,7 +204,7 @@ void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, co
     const Sizes s(filter, output, groups);
     const Index pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
     const Index image_size = input.c * input.h * input.w;
-    if (argmax && argmax_bytes == 1 && !dx && groups == 1 && s.K <= 4 * vector_lanes<T>) {
+    if (!small_rather_than_fast && argmax && argmax_bytes == 1 && !dx && groups == 1 && s.K <= 4 * vector_lanes<T>) {
         const Geometry g(input, output, window, false);
         return pooled_weight_gradient(x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g, filter.n, pool);
     }

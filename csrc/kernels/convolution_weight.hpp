@@ -10,6 +10,7 @@
 
 #include "convolution.hpp"
 #include "depthwise_weight.hpp"
+#include "winograd_weight.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
@@ -120,7 +121,8 @@ private:
         if (!g_.in_place) copy_lines(g_, group_x, channels, strip, lines, line_step_, true);
         const T* const first_line = g_.in_place ? group_x + channels.begin * plane : lines;
         const Index channel_step = g_.in_place ? plane : line_step_;
-        const Depth<T> positions{strip.size(), g_.output.w, row_start, 1};
+        // Short sums: there are so many products that their roundings would show.
+        const Depth<T> positions{strip.size(), g_.output.w, row_start, 1, TC, 32};
         for (Index k = ks.begin; k < ks.end; k += rows_) {
             upcoming.ask_for_more();
             const Index rows = smaller(rows_, ks.end - k);
@@ -131,15 +133,6 @@ private:
             tile_of<T>(rows, lanes / vector_lanes<T>)(a, positions, panel, block_sums + k * TC, TC,
                                                       Ends<T>{true, nullptr, false});
         }
-    }
-
-    // The sum of `count` vectors that lie a panel's row apart, in four chains that do not wait for each other.
-    static Vector<T> add_rows(const T* from, Index count) {
-        Vector<T> sums[4] = {};
-        Index i = 0;
-        for (; i + 4 <= count; i += 4) repeat<4>([&](auto c) { sums[c.value] += load<L>(from + (i + c.value) * TC); });
-        for (; i < count; ++i) sums[0] += load<L>(from + i * TC);
-        return (sums[0] + sums[1]) + (sums[2] + sums[3]);
     }
 
     Range channels_of(Range ks) const { return {ks.begin / g_.taps, divided_up(ks.end, g_.taps)}; }
@@ -181,6 +174,8 @@ void conv2d_backward_weight(const T* x, const T* dout, T* dW, T* db, Shape input
     const Geometry g(input, output, window, !is_depthwise(s, groups));
     if (is_depthwise(s, groups))
         plane_weight_gradient(x, dout, dW, db, g);
+    else if (weight_winograd_pays<T>(g, s.FG, s.CG))
+        weight_gradient_winograd(x, dout, dW, db, g, s.FG, s.CG, groups);
     else
         WeightGradient<T>(x, dout, dW, db, g, s, groups).run();
 }

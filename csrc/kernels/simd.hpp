@@ -7,6 +7,13 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+// Where CMakeLists.txt says so, some algorithms that are there for speed alone are left out.
+#ifdef PYCONV_SMALL
+constexpr bool small_rather_than_fast = true;
+#else
+constexpr bool small_rather_than_fast = false;
+#endif
+
 // PYCONV_VECTOR_BYTES: 16 (SSE2, NEON), 32 (AVX2) or 64 (AVX-512), set by the source file that includes this.
 template <class T>
 constexpr Index vector_lanes = PYCONV_VECTOR_BYTES / Index(sizeof(T));

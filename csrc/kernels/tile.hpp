@@ -33,6 +33,8 @@ struct Depth {
     const Index* lines;  // where each begins in a stream
     Index a_step;
     Index b_step = tile_columns<T>;
+    // So many products make a sum, which then joins the total: several short sums have fewer roundings than a long one.
+    Index run = 96;
 };
 
 // Vectors of B side by side, the steps of depth `step` elements apart.
@@ -55,15 +57,13 @@ __attribute__((always_inline)) inline void for_tile(const Body& body) {
 template <int rows, int vectors, class T, class B>
 __attribute__((always_inline)) inline void sum_products(const T* const* a, const Depth<T>& depth, B b,
                                                         Vector<T> (&sum)[rows][vectors]) {
-    // Every `run` products a sum joins the total so far: several short sums have fewer roundings than a long one.
-    constexpr Index run = 96;
     alignas(64) Vector<T> total[rows][vectors];
     const Index length = depth.length, a_step = depth.a_step;
     const Index *line = depth.lines, *const end = line + depth.line_count;
     Index x = 0;  // of the line
     for (bool first = true;; first = false) {
         for_tile<rows, vectors>([&](int i, int v) { sum[i][v] = Vector<T>{}; });
-        for (Index left = run; left > 0 && line < end;) {
+        for (Index left = depth.run; left > 0 && line < end;) {
             const Index steps = smaller(left, length - x);
             Index at = *line + x * a_step;
             for (Index step = 0; step < steps; ++step, at += a_step, b.next()) {

@@ -13,6 +13,11 @@ namespace {
 template <class T>
 struct Placed;
 
+// Is a filter with this axis one that Cut takes?
+inline bool may_be_cut(const Axis& axis) {
+    return axis.filter <= Cut::most_taps && axis.stride <= axis.filter && axis.dilation == 1;
+}
+
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
 // three quarters of the products of the definition; or, where the registers hold only half as large a tile of M, to
@@ -20,14 +25,9 @@ struct Placed;
 // it does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would
 // show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
-#ifdef PYCONV_SMALL  // CMakeLists.txt
-    return false;
-#endif
-    const auto fits = [](const Axis& axis) {
-        return axis.filter <= Cut::most_taps && axis.stride <= axis.filter && axis.dilation == 1;
-    };
+    if constexpr (small_rather_than_fast) return false;
     const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
-    if (!fits(g.window.h) || !fits(g.window.w) || FG < 16 || CG * g.taps < 100 ||
+    if (!may_be_cut(g.window.h) || !may_be_cut(g.window.w) || FG < 16 || CG * g.taps < 100 ||
         g.input.n * tiles < (packs_filters ? 16 : 32))
         return false;
     const Pieces pieces(g.window);
@@ -38,9 +38,100 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
     return double(tiles * work) <= share * double(g.taps * g.output.h * g.output.w * FG * CG);
 }
 
-// Tiles side by side in one row of tiles, and where their outputs go.
+// Tiles side by side in one row of tiles, and where the first of their outputs lies.
 struct TileRun {
-    Index tile, to, rows, columns;
+    Index tile, at, rows, columns;
+};
+
+// The batch as a stack of rows of tiles, 2x2 outputs each, cut into strips of consecutive tiles.
+struct TileStrips {
+    Extent output, across;  // outputs and tiles of an image
+    Geometry patches;       // those side by side have pixels (i, j) side by side in lines
+    Index size, tiles, count, most_rows;  // tiles of a strip, all tiles, strips, rows of tiles that a strip touches
+
+    TileStrips(const Geometry& g, const Pieces& pieces, Index size_)
+        : output(g.output), across{divided_up(g.output.h, 2), divided_up(g.output.w, 2)},
+          patches(g.input, across, {patch(pieces.h, g.window.h), patch(pieces.w, g.window.w)}, false), size(size_),
+          tiles(g.input.n * across.h * across.w), count(divided_up(tiles, size)),
+          most_rows(divided_up(size - 1, across.w) + 1) {}
+
+    Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }
+
+    // Where the outputs of a strip lie in an array of these steps; answers the number of runs.
+    PYCONV_ONCE Index find_runs(Range strip, Index image_step, Index row_step, TileRun* runs) const {
+        Index count = 0;
+        for (Index tile = strip.begin; tile < strip.end;) {
+            const Index row = tile / across.w, n = row / across.h, oy = row % across.h * 2, tx = tile % across.w;
+            const Index here = smaller(across.w - tx, strip.end - tile);
+            runs[count++] = {tile - strip.begin, n * image_step + oy * row_step + 2 * tx, smaller(2, output.h - oy),
+                             smaller(2 * here, output.w - 2 * tx)};
+            tile += here;
+        }
+        return count;
+    }
+
+private:
+    static Axis patch(const Cut& cut, const Axis& axis) {
+        return {cut.patch, 2 * cut.stride, 1, axis.pad_before, axis.pad_after};
+    }
+};
+
+// What every part needs for transforming the patches of a strip.
+template <class T>
+class PatchMemory {
+public:
+    PatchMemory(const TileStrips& strips, int parts)
+        : most_rows_(strips.most_rows), pixels_size_(strips.patches.taps * rounded_up(strips.size, tile_columns<T>)),
+          part_size_(rounded_up(pixels_size_ + strips.patches.most_lines(most_rows_) * strips.patches.pitch,
+                                64 / Index(sizeof(T)))),
+          numbers_(parts * part_size_), row_starts_(parts * most_rows_), moves_(parts) {}
+
+    T* pixels(int part) const { return numbers_.data() + part * part_size_; }
+    T* lines(int part) const { return pixels(part) + pixels_size_; }
+    Index* row_start(int part) const { return row_starts_.data() + part * most_rows_; }
+    MovesMemory& moves(int part) const { return moves_.data()[part]; }
+
+private:
+    Index most_rows_, pixels_size_, part_size_;
+    Scratch<T> numbers_;
+    Scratch<Index> row_starts_;
+    Scratch<MovesMemory> moves_;
+};
+
+// The patches of a strip, in `vectors` vectors; lanes without a patch are zeros.
+template <class T>
+class Patches {
+public:
+    Patches(const TileStrips& strips, const PatchMemory<T>& memory, int part, Range strip, Index vectors)
+        : geometry_(strips.patches), rows_{strip.begin / strips.across.w, divided_up(strip.end, strips.across.w)},
+          vectors_(vectors), pixels_(memory.pixels(part)), lines_(memory.lines(part)),
+          moves_(memory.moves(part), geometry_.taps * tile_columns<T>) {
+        Index* const row_start = memory.row_start(part);
+        geometry_.find_rows(rows_, row_start);
+        const Index lead = strip.begin - rows_.begin * strips.across.w;
+        for_runs({lead, lead + strip.size()}, strips.across.w, row_start,
+                 [&](Index at, Index from, Index count) { moves_.add_run(at - lead, from, count); });
+        moves_.clear(strip.size(), vectors * vector_lanes<T>);
+    }
+
+    // Channels of x, the first of its group -> V (see transform_patches)
+    PYCONV_ONCE void transform(const Pieces& pieces, const T* x, Range channels, T* V) {
+        for (Index c = channels.begin; c < channels.end; ++c) {
+            copy_lines(geometry_, x, {c, c + 1}, rows_, lines_, 0, first_);
+            first_ = false;
+            for (Index p = 0; p < geometry_.taps; ++p)
+                moves_.copy(lines_ + geometry_.tap_offset(p), pixels_ + p * tile_columns<T>);
+            transform_patches(pieces, pixels_, vectors_, c - channels.begin, channels.size(), V);
+        }
+    }
+
+private:
+    const Geometry& geometry_;
+    Range rows_;
+    Index vectors_;
+    T *pixels_, *lines_;
+    Moves<T> moves_;
+    bool first_ = true;  // no channel has written the zeros around the image yet
 };
 
 // Writes one filter's tiles: sums (2x2, tiles) -> y
@@ -58,7 +149,7 @@ void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun*
         }
     for (Index r = 0; r < run_count; ++r)
         for (Index i = 0; i < runs[r].rows; ++i)
-            copy(y + runs[r].to + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
+            copy(y + runs[r].at + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
 }
 
 // y = Weights * col^T + b as convolve() has it, for windows without dilation.
@@ -69,31 +160,20 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
     constexpr Index most_tiles = winograd_tiles<T>;
     const Pieces pieces(g.window);
     const Index P = pieces.products;
-    const Extent tiles{divided_up(g.output.h, 2), divided_up(g.output.w, 2)};
-    // Patches side by side have pixels (i, j) side by side in lines.
-    const auto patch = [](const Cut& cut, const Axis& axis) {
-        return Axis{cut.patch, 2 * cut.stride, 1, axis.pad_before, axis.pad_after};
-    };
-    const Geometry patches(g.input, tiles, {patch(pieces.h, g.window.h), patch(pieces.w, g.window.w)}, false);
-    const Index tile_count = g.input.n * tiles.h * tiles.w, strips = divided_up(tile_count, most_tiles);
-    const Index most_rows = divided_up(most_tiles - 1, tiles.w) + 1;
+    const TileStrips strips(g, pieces, most_tiles);
     const Index depth = divided_up(CG, divided_up(CG, larger(winograd_products / P, 1)));
     const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
     const Index filter_tiles = divided_up(FG, TR);
     const Index block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
 
-    const int parts = threads_for(strips * block_tiles, double(tile_count * P) * double(block_tiles * TR * CG));
+    const int parts = threads_for(strips.count * block_tiles, double(strips.tiles * P) * double(block_tiles * TR * CG));
     const bool at_once = depth == CG;
-    const Index line_step = patches.most_lines(most_rows) * patches.pitch;
-    const Index V_size = P * depth * smaller(most_tiles, rounded_up(tile_count, TC));
-    const Index M_size = winograd_points * TR * WC, pixels_size = patches.taps * most_tiles;
-    const Index sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
-    const Index part_size =
-        rounded_up(V_size + M_size + sums_size + pixels_size + line_step, 64 / Index(sizeof(T)));
+    const Index V_size = P * depth * smaller(most_tiles, rounded_up(strips.tiles, TC));
+    const Index M_size = winograd_points * TR * WC, sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
+    const Index part_size = rounded_up(V_size + M_size + sums_size, 64 / Index(sizeof(T)));
     const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
-    const Scratch<Index> row_starts(parts * most_rows);
     const Scratch<TileRun> all_runs(parts * most_tiles);
-    const Scratch<MovesMemory> moves_memory(parts);
+    const PatchMemory<T> memory(strips, parts);
 
     for (Index block = 0; block < groups * divided_up(filter_tiles, block_tiles); ++block) {
         const Index group = block % groups, first = block / groups * block_tiles * TR;
@@ -108,39 +188,18 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
             T* const V = scratch.data() + part * part_size;
             T* const M = V + V_size;
             T* const sums = M + M_size;
-            T* const pixels = sums + sums_size;
-            T* const lines = pixels + pixels_size;
-            Index* const row_start = row_starts.data() + part * most_rows;
             TileRun* const runs = all_runs.data() + part * most_tiles;
-            const Range mine = share(strips * f_tiles, parts, part);
+            const Range mine = share(strips.count * f_tiles, parts, part);
             for (Index unit = mine.begin; unit < mine.end;) {
-                const Range here{unit / f_tiles * most_tiles, smaller(tile_count, (unit / f_tiles + 1) * most_tiles)};
+                const Range here = strips.at(unit / f_tiles);
                 const Range f_range{unit % f_tiles, smaller(f_tiles, unit % f_tiles + mine.end - unit)};
                 unit += f_range.size();
-                const Range rows{here.begin / tiles.w, divided_up(here.end, tiles.w)};
-                const Index vectors = divided_up(here.size(), L), lead = here.begin - rows.begin * tiles.w;
-                patches.find_rows(rows, row_start);
-                Moves<T> moves(moves_memory.data()[part], patches.taps * TC);
-                for_runs({lead, lead + here.size()}, tiles.w, row_start,
-                         [&](Index at, Index from, Index count) { moves.add_run(at - lead, from, count); });
-                moves.clear(here.size(), vectors * L);
-                Index run_count = 0;
-                for (Index tile = here.begin; tile < here.end;) {
-                    const Index n = tile / tiles.w / tiles.h, oy = tile / tiles.w % tiles.h * 2, tx = tile % tiles.w;
-                    const Index count = smaller(tiles.w - tx, here.end - tile);
-                    runs[run_count++] = {tile - here.begin, n * y.image_step + oy * y.row_step + 2 * tx,
-                                         smaller(2, g.output.h - oy), smaller(2 * count, g.output.w - 2 * tx)};
-                    tile += count;
-                }
+                const Index vectors = divided_up(here.size(), L);
+                const Index run_count = strips.find_runs(here, y.image_step, y.row_step, runs);
+                Patches<T> patches(strips, memory, part, here, vectors);
                 for (Index c = 0; c < CG; c += depth) {
                     const Index channels = smaller(depth, CG - c);
-                    for (Index i = 0; i < channels; ++i) {
-                        copy_lines(patches, x + group * CG * g.input.h * g.input.w, {c + i, c + i + 1}, rows, lines, 0,
-                                   c + i == 0);
-                        for (Index p = 0; p < patches.taps; ++p)
-                            moves.copy(lines + patches.tap_offset(p), pixels + p * TC);
-                        transform_patches(pieces, pixels, vectors, i, channels, V);
-                    }
+                    patches.transform(pieces, x + group * CG * g.input.h * g.input.w, {c, c + channels}, V);
                     for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
                         const Index f = first + tile * TR, f_rows = smaller(TR, FG - f);
                         const T* const tile_U = U.data() + (tile * CG + c) * P * TR;

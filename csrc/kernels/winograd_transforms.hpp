@@ -1,5 +1,5 @@
 // Convolution in fewer multiplications: Winograd's minimal filtering, step by step. winograd.hpp puts the steps
-// together.
+// together, and winograd_weight.hpp those of a gradient.
 //
 // Two neighbouring outputs of a filter g of three taps take 2 * 3 = 6 products from the four inputs d they see:
 //
@@ -32,7 +32,7 @@
 // up for it: winograd_steps products are summed in a register, those of a block of channels in M, the others in y.
 // Numbers that are not finite: what a point has of an input that only one of two outputs sees goes to that output
 // alone, so a NaN arrives where it would anyway, but an output that sees an infinity may be NaN instead, being a
-// difference of two.
+// difference of two. A gradient of weights may be NaN for all taps of a channel where one of them meets a NaN.
 #pragma once
 
 #include "packing.hpp"
@@ -127,7 +127,7 @@ struct Pieces {
 };
 
 // The point that number i of a piece of `taps` belongs to.
-constexpr int point_of(int taps, int i) { return i == taps ? 3 : i; }
+constexpr int point_of(Index taps, int i) { return i == taps ? 3 : i; }
 
 // The numbers d that a piece of `taps` sees, `step` apart, become what meets its taps.
 template <int taps, class V>

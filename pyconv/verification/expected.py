@@ -264,15 +264,13 @@ def relu_backward(native: Any, dout: Array, y: Array) -> list[Expected]:
     return [exactly("dx", places.any_shape, reference.relu_backward(dout, y))]
 
 
-def _pieces(window: Window, results: int, terms: int) -> int:
-    """Into how many pieces Winograd's kernel cuts a filter, or 0 where it would not take it.
+def _pieces(window: Window) -> int:
+    """Into how many pieces Winograd's kernel cuts a filter, 0 where it leaves the window alone.
 
-    csrc/kernels/winograd.hpp decides; `results` and `terms`: how many channels a group of the
-    result has, and products each of its numbers.
+    csrc/kernels/winograd.hpp decides.
     """
     dilated = (window.dilation_h, window.dilation_w) != (1, 1)
-    neighbours = window.filter_h > window.stride_h or window.filter_w > window.stride_w
-    if results < 16 or terms < 100 or dilated or not neighbours:
+    if dilated or (window.filter_h <= window.stride_h and window.filter_w <= window.stride_w):
         return 0
 
     def along(taps: int, stride: int) -> int:
@@ -282,27 +280,35 @@ def _pieces(window: Window, results: int, terms: int) -> int:
 
 
 # Winograd's sums are of additions of pixels of a tile, times additions of a piece's taps. A tap
-# meets pixels at most two strides from its own; a product appears up to four times.
+# meets pixels at most two strides from its own; a product appears up to four times. The kernels are
+# for 16 filters and 100 products a sum, and for gradients of 24 filters and 6 channels, in float32.
+
+
+def _box(images: Array, size: int, pad: Padding, step: tuple[int, int] = (1, 1)) -> Array:
+    """Sums of every channel's pixels in a square of `size` by `size` of them, `step` apart."""
+    channels = images.shape[1]
+    return reference.conv2d(
+        images, np.ones((channels, 1, size, size)), None, 1, pad, step, channels
+    )
+
+
+def _neighbours(x: Array, window: Window) -> Array:
+    """Padded images with every pixel replaced by the sum of those up to two strides away."""
+    stride, ((top, bottom), (left, right)), _ = window.arguments
+    down, across = 2 * stride[0], 2 * stride[1]
+    return _box(x, 5, ((top + down, bottom + down), (left + across, right + across)), stride)
 
 
 def _convolved(x: Array, W: Array, bias: Array | None, window: Window, groups: int) -> Sum:
-    stride, ((top, bottom), (left, right)), _ = window.arguments
-    down, across = 2 * window.stride_h, 2 * window.stride_w
-    wider = ((top + down, bottom + down), (left + across, right + across))
-
     def convolve(a: Array, b: Array) -> Array:
         return reference.conv2d(a, b, None, *window.arguments, groups)
 
     def mixed(a: Array, b: Array) -> Array:
-        channels = a.shape[1]
-        around = np.ones((channels, 1, 5, 5))
-        a = reference.conv2d(
-            a, around, None, 1, wider, (window.stride_h, window.stride_w), channels
-        )
-        return 4 * reference.conv2d(a, b, None, stride, groups=groups)
+        stride = window.arguments[0]
+        return 4 * reference.conv2d(_neighbours(a, window), b, None, stride, groups=groups)
 
-    pieces = _pieces(window, len(W) // groups, W[0].size)
-    way: tuple[int, Bilinear] | None = (W.shape[1] * pieces, mixed) if pieces else None
+    takes = len(W) // groups >= 16 and W[0].size >= 100 and _pieces(window)
+    way: tuple[int, Bilinear] | None = (W.shape[1] * _pieces(window), mixed) if takes else None
     along = bias[:, np.newaxis, np.newaxis] if bias is not None else None
     return products(convolve, x, W, W[0].size, along, way)
 
@@ -317,15 +323,13 @@ def _data_gradient(
         return reference.conv2d_backward_data(a, b, shape, *window.arguments, groups)
 
     def mixed(a: Array, b: Array) -> Array:
-        around = np.ones((a.shape[1], 1, 5, 5))
-        a = reference.conv2d(a, around, pad=4, groups=a.shape[1])
         wider = (*shape[:2], shape[2] + 2 * down, shape[3] + 2 * across)
-        wide_dx = reference.conv2d_backward_data(a, b, wider, *window.arguments, groups)
+        wide_dx = reference.conv2d_backward_data(_box(a, 5, 4), b, wider, *window.arguments, groups)
         return 4 * wide_dx[:, :, down : down + shape[2], across : across + shape[3]]
 
     terms = filters * window.filter_h * window.filter_w
-    pieces = _pieces(window, W.shape[1], terms)
-    way: tuple[int, Bilinear] | None = (filters * pieces, mixed) if pieces else None
+    takes = W.shape[1] >= 16 and terms >= 100 and _pieces(window)
+    way: tuple[int, Bilinear] | None = (filters * _pieces(window), mixed) if takes else None
     found = products(gradient, dout, W, terms, mixed=way)
     return nearly("dx", places.images, dout.dtype, found)
 
@@ -336,7 +340,20 @@ def _weight_gradients(
     def gradient(a: Array, b: Array) -> Array:
         return reference.conv2d_backward_weight(a, b, shape, *window.arguments, groups)[0]
 
-    dW = products(gradient, x, dout, dout[:, 0].size)
+    def mixed(a: Array, b: Array) -> Array:
+        stride = window.arguments[0]
+        near = _neighbours(a, window)
+        return (
+            4
+            * reference.conv2d_backward_weight(near, _box(b, 3, 1), shape, stride, groups=groups)[0]
+        )
+
+    takes = shape[0] // groups >= 24 and shape[1] >= 6 and x.dtype == np.float32 and _pieces(window)
+    terms = dout[:, 0].size
+    dW = products(gradient, x, dout, terms, mixed=(terms, mixed) if takes else None)
+    if takes:  # all taps of a channel see what one of them does
+        reached = mixed(wide(~np.isfinite(x)), np.ones(dout.shape)) > 0
+        dW = dW._replace(either_nan=dW.either_nan | reached)
     rows = np.moveaxis(dout, 1, -1).reshape(-1, dout.shape[1])
     return [nearly("dW", places.filters, x.dtype, dW), _bias_gradient(rows, "filter")]
 
