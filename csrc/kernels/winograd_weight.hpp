@@ -12,7 +12,7 @@
 // make up for it.
 #pragma once
 
-#include "winograd.hpp"
+#include "winograd_patches.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
