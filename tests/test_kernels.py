@@ -155,7 +155,9 @@ NEIGHBOURS = {
     "two blocks of channels": {"N": 2, "C": 100, "H": 13, "W": 18, "FN": 64},
     "two blocks of filters": {"N": 17, "C": 330, "H": 4, "W": 5, "FN": 340},
     "groups": {"N": 1, "C": 96, "H": 40, "W": 31, "FN": 64, "groups": 2},
-    "five taps": {"N": 2, "C": 24, "H": 21, "W": 30, "FN": 20, "filter": (5, 5)},
+    "five taps": {"N": 2, "C": 24, "H": 21, "W": 30, "FN": 40, "filter": (5, 5)},
+    "a wide filter": {"N": 4, "C": 30, "H": 24, "W": 30, "FN": 50, "filter": (3, 5)},
+    "a high filter": {"N": 4, "C": 30, "H": 24, "W": 30, "FN": 50, "filter": (7, 3)},
     "a row of taps": {"N": 2, "C": 40, "H": 17, "W": 23, "FN": 64, "filter": (1, 8)},
     "a column of taps": {"N": 2, "C": 40, "H": 17, "W": 23, "FN": 64, "filter": (7, 1)},
     "every second": {"N": 3, "C": 70, "H": 33, "W": 32, "FN": 64, "stride": (2, 2)},
@@ -170,7 +172,7 @@ NEIGHBOURS = {
         "stride": (4, 1),
     },
     "even rows of every second": {
-        "N": 2, "C": 12, "H": 40, "W": 36, "FN": 32, "filter": (7, 7), "stride": (2, 2),
+        "N": 3, "C": 32, "H": 40, "W": 36, "FN": 64, "filter": (7, 7), "stride": (2, 2),
     },
 }  # fmt: skip
 PADS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (2, 2)), ((0, 2), (1, 0)), ((3, 0), (0, 4))]

@@ -33,6 +33,9 @@ struct TileStrips {
 
     Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }
 
+    // Lines are copied whole for every strip that needs some of their pixels: how often, where rows of tiles are long.
+    double times_copied() const { return across.w > size ? double(across.w) / double(size) : 1; }
+
     // Where the outputs of a strip lie in an array of these steps; answers the number of runs.
     PYCONV_ONCE Index find_runs(Range strip, Index image_step, Index row_step, TileRun* runs) const {
         Index count = 0;

@@ -32,7 +32,7 @@
 // up for it: winograd_steps products are summed in a register, those of a block of channels in M, the others in y.
 // Numbers that are not finite: what a point has of an input that only one of two outputs sees goes to that output
 // alone, so a NaN arrives where it would anyway, but an output that sees an infinity may be NaN instead, being a
-// difference of two. A gradient of weights may be NaN for all taps of a channel where one of them meets a NaN.
+// difference of two. A gradient of weights may be NaN for all taps of a channel where one of them meets either.
 #pragma once
 
 #include "packing.hpp"

@@ -21,14 +21,15 @@ template <class T>
 constexpr Index gradient_tiles = 256 / Index(sizeof(T));  // of a strip
 template <class T>
 constexpr Index gradient_filters = 512 / Index(sizeof(T));  // that meet V while it stays in the cache
-constexpr Index most_gradient_sums = 1 << 18;  // of a thread
+constexpr Index most_gradient_sums = 1 << 18;  // of a thread, unless one block of V has more
 constexpr Index gradient_run = 16;             // products of a sum, see Rounding
 
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // four for each number of a patch that is copied or transformed, again for every block of filters, and seven for each
-// number of D come to three quarters of the products of the definition. S costs as much as 32 tiles. Fewer filters or
-// channels leave the micro-kernel's tile too narrow. With a stride, a last tile that is cut might see pixels that no
-// output sees. Not for float64: what that mostly does, checking gradients, is not worth the room.
+// number of D, again for every block of channels, come to three quarters of the products of the definition. S costs as
+// much as 32 tiles, every thread wants two strips, and fewer filters or channels leave the micro-kernel's tile too
+// narrow. With a stride, a last tile that is cut might see pixels that no output sees. Not for float64: what that does
+// most, checking gradients, is not worth the room.
 template <class T>
 bool weight_winograd_pays(const Geometry& g, Index FG, Index CG) {
     if constexpr (small_rather_than_fast || sizeof(T) == sizeof(double)) return false;
@@ -37,12 +38,15 @@ bool weight_winograd_pays(const Geometry& g, Index FG, Index CG) {
     };
     if (!fits(g.window.h, g.output.h) || !fits(g.window.w, g.output.w) || FG < 24 || CG < tile_rows) return false;
     const Pieces pieces(g.window);
-    const double P = double(pieces.products);
-    const double tiles = double(g.input.n * divided_up(g.output.h, 2) * divided_up(g.output.w, 2));
-    const double of_patches = 4 * (P + double(pieces.patch())) * double(CG * divided_up(FG, gradient_filters<T>));
-    const double of_D = 7 * double(winograd_points * FG), definition = double(g.output.h * g.output.w * g.taps);
-    return (tiles + 32) * P * double(FG * CG) + tiles * (of_patches + of_D) <=
-           0.75 * double(g.input.n) * definition * double(FG * CG);
+    const TileStrips strips(g, pieces, gradient_tiles<T>);
+    const double P = double(pieces.products), products = double(FG * CG), tiles = double(strips.tiles);
+    if (2 * threads_for(strips.count, tiles * P * products) > strips.count) return false;
+    const Index blocks = divided_up(FG, gradient_filters<T>);
+    const double channel_blocks = 1 + P * products / double(blocks * most_gradient_sums);
+    const double of_patches = 4 * double((pieces.products + pieces.patch()) * CG * blocks) * strips.times_copied();
+    const double of_D = 7 * double(winograd_points * FG) * channel_blocks;
+    return (tiles + 32) * P * products + tiles * (of_patches + of_D) <=
+           0.75 * double(g.input.n * g.output.h * g.output.w) * double(g.taps) * products;
 }
 
 // The gradients of two outputs, `step` apart, become those of the four products that they are sums of.
@@ -138,10 +142,10 @@ private:
             const Range strip = strips_.at(at);
             const Index tiles = rounded_up(strip.size(), WC);
             const Index run_count = strips_.find_runs(strip, image_step, strips_.output.w, runs);
+            if (strip.size() < tiles) fill(pixels, 4 * most * TC, T(0));
             for (Index f = 0; f < filters; f += TC) {
                 const Index lanes = smaller(TC, filters - f), vectors = divided_up(lanes, L);
                 T* const panel = D + f * winograd_points * most;
-                if (strip.size() < tiles) fill(pixels, 4 * most * TC, T(0));
                 for (Index r = 0; r < run_count; ++r)
                     take_gradients(dout + f * outputs_, lanes, runs[r], pixels);
                 transform_gradients(pixels, tiles, vectors, panel);

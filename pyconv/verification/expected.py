@@ -267,7 +267,7 @@ def relu_backward(native: Any, dout: Array, y: Array) -> list[Expected]:
 def _pieces(window: Window) -> int:
     """Into how many pieces Winograd's kernel cuts a filter, 0 where it leaves the window alone.
 
-    csrc/kernels/winograd.hpp decides.
+    csrc/kernels/winograd.hpp and winograd_weight.hpp decide.
     """
     dilated = (window.dilation_h, window.dilation_w) != (1, 1)
     if dilated or (window.filter_h <= window.stride_h and window.filter_w <= window.stride_w):
@@ -351,7 +351,7 @@ def _weight_gradients(
     takes = shape[0] // groups >= 24 and shape[1] >= 6 and x.dtype == np.float32 and _pieces(window)
     terms = dout[:, 0].size
     dW = products(gradient, x, dout, terms, mixed=(terms, mixed) if takes else None)
-    if takes:  # all taps of a channel see what one of them does
+    if takes and not np.isfinite(x).all():  # all taps of a channel see what one of them does
         reached = mixed(wide(~np.isfinite(x)), np.ones(dout.shape)) > 0
         dW = dW._replace(either_nan=dW.either_nan | reached)
     rows = np.moveaxis(dout, 1, -1).reshape(-1, dout.shape[1])
