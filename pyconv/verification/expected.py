@@ -307,8 +307,8 @@ def _convolved(x: Array, W: Array, bias: Array | None, window: Window, groups: i
         stride = window.arguments[0]
         return 4 * reference.conv2d(_neighbours(a, window), b, None, stride, groups=groups)
 
-    takes = len(W) // groups >= 16 and W[0].size >= 100 and _pieces(window)
-    way: tuple[int, Bilinear] | None = (W.shape[1] * _pieces(window), mixed) if takes else None
+    pieces = _pieces(window) if len(W) // groups >= 16 and W[0].size >= 100 else 0
+    way: tuple[int, Bilinear] | None = (W.shape[1] * pieces, mixed) if pieces else None
     along = bias[:, np.newaxis, np.newaxis] if bias is not None else None
     return products(convolve, x, W, W[0].size, along, way)
 
@@ -328,8 +328,8 @@ def _data_gradient(
         return 4 * wide_dx[:, :, down : down + shape[2], across : across + shape[3]]
 
     terms = filters * window.filter_h * window.filter_w
-    takes = W.shape[1] >= 16 and terms >= 100 and _pieces(window)
-    way: tuple[int, Bilinear] | None = (filters * _pieces(window), mixed) if takes else None
+    pieces = _pieces(window) if W.shape[1] >= 16 and terms >= 100 else 0
+    way: tuple[int, Bilinear] | None = (filters * pieces, mixed) if pieces else None
     found = products(gradient, dout, W, terms, mixed=way)
     return nearly("dx", places.images, dout.dtype, found)
 
@@ -342,18 +342,13 @@ def _weight_gradients(
 
     def mixed(a: Array, b: Array) -> Array:
         stride = window.arguments[0]
-        near = _neighbours(a, window)
-        return (
-            4
-            * reference.conv2d_backward_weight(near, _box(b, 3, 1), shape, stride, groups=groups)[0]
-        )
+        a, b = _neighbours(a, window), _box(b, 3, 1)
+        return 4 * reference.conv2d_backward_weight(a, b, shape, stride, groups=groups)[0]
 
-    takes = shape[0] // groups >= 24 and shape[1] >= 6 and x.dtype == np.float32 and _pieces(window)
+    many = shape[0] // groups >= 24 and shape[1] >= 6 and x.dtype == np.float32
     terms = dout[:, 0].size
-    dW = products(gradient, x, dout, terms, mixed=(terms, mixed) if takes else None)
-    if takes and not np.isfinite(x).all():  # all taps of a channel see what one of them does
-        reached = mixed(wide(~np.isfinite(x)), np.ones(dout.shape)) > 0
-        dW = dW._replace(either_nan=dW.either_nan | reached)
+    way: tuple[int, Bilinear] | None = (terms, mixed) if many and _pieces(window) else None
+    dW = products(gradient, x, dout, terms, mixed=way, spreads=True)
     rows = np.moveaxis(dout, 1, -1).reshape(-1, dout.shape[1])
     return [nearly("dW", places.filters, x.dtype, dW), _bias_gradient(rows, "filter")]
 

@@ -70,6 +70,7 @@ def products(
     terms: int,
     bias: Array | None = None,
     mixed: tuple[int, Bilinear] | None = None,
+    spreads: bool = False,
 ) -> Sum:
     """What `function`, linear in each of `a` and `b`, makes of them.
 
@@ -82,12 +83,15 @@ def products(
     mixed : (int, function), optional
         Where the kernel may add numbers up before it multiplies them: the terms of its sums, and
         what bounds their magnitudes, from those of `a` and `b`.
+    spreads : bool
+        Whether NaN and infinities then reach every sum that they are mixed into.
     """
     value = function(wide(a), wide(b))
     size = function(magnitudes(a), magnitudes(b))
     if bias is not None:
         value, size = value + wide(bias), size + magnitudes(bias)
-    either_nan = _zero_times_nonfinite(function, a, b, mixed is not None)
+    reach = mixed[1] if mixed is not None and spreads else function
+    either_nan = _zero_times_nonfinite(reach, a, b, mixed is not None)
     found = rounded(a.dtype, terms + 1, value, size, either_nan=either_nan)
     if mixed is None:
         return found
