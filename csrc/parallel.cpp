@@ -21,7 +21,6 @@
 
 #ifdef __linux__
 #include <sched.h>
-#include <sys/mman.h>
 #endif
 #ifndef _WIN32
 #include <pthread.h>
@@ -236,41 +235,6 @@ void begin_anew() { new (pool) Pool; }
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, begin_anew);
 #endif
 
-// Working memory
-
-// Two blocks of one to four huge pages are kept for the next kernel, which mostly needs as much: the system hands out
-// memory slowly, and in small pages unless told that large ones will do.
-constexpr std::size_t huge_page = std::size_t(1) << 21, most_kept = std::size_t(1) << 23;
-
-// Lies before the block that a kernel gets, aligned to a cache line as this is, so that no vector straddles two.
-struct alignas(64) Block {
-    std::size_t size;  // this included
-};
-std::atomic<Block*> kept[2]{};
-
-Block* new_block(std::size_t size) {
-    if (size < huge_page) return new (::operator new(size, std::align_val_t{64})) Block{size};
-    size = (size + huge_page - 1) / huge_page * huge_page;
-    void* const memory = ::operator new(size, std::align_val_t{huge_page});
-#ifdef __linux__
-    madvise(memory, size, MADV_HUGEPAGE);  // may fail: then pages are small
-#endif
-    return new (memory) Block{size};
-}
-
-void delete_block(Block* block) {
-    if (block) ::operator delete(block, std::align_val_t{block->size < huge_page ? 64 : huge_page});
-}
-
-bool worth_keeping(std::size_t size) { return size >= huge_page && size <= most_kept; }
-
-void keep_or_delete(Block* block) {
-    if (worth_keeping(block->size))
-        for (std::atomic<Block*>& place : kept)
-            if (Block* empty = nullptr; place.compare_exchange_strong(empty, block, std::memory_order_release)) return;
-    delete_block(block);
-}
-
 }  // namespace
 
 int num_threads() noexcept {
@@ -291,24 +255,5 @@ void run_parts(int parts, void (*part)(const void* closure, int index), const vo
     if (parts > 1 && pool->run(parts, part, closure)) return;
     for (int index = 0; index < parts; ++index) part(closure, index);
 }
-
-void* allocate_scratch(Index bytes) {
-    const std::size_t size = std::size_t(bytes > 0 ? bytes : 0) + sizeof(Block);
-    if (!worth_keeping(size)) return new_block(size) + 1;
-    Block* small = nullptr;  // makes room for a larger one, unless that is kept as well
-    for (std::atomic<Block*>& place : kept) {
-        Block* const block = place.exchange(nullptr, std::memory_order_acquire);
-        if (block && block->size >= size) {
-            if (small) keep_or_delete(small);
-            return block + 1;
-        }
-        delete_block(small);
-        small = block;
-    }
-    delete_block(small);
-    return new_block(size) + 1;
-}
-
-void free_scratch(void* memory) noexcept { keep_or_delete(static_cast<Block*>(memory) - 1); }
 
 }  // namespace pyconv

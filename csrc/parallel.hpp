@@ -17,26 +17,8 @@ int threads_for(Index items, double work) noexcept;
 // Calls part(closure, 0), ..., part(closure, parts - 1), each exactly once, on up to `parts` threads.
 void run_parts(int parts, void (*part)(const void* closure, int index), const void* closure) noexcept;
 
-// One block of memory for all threads of a kernel, taken before they start so that running out of memory is
-// an exception in the caller (std::bad_alloc) and never one inside a parallel region.
-void* allocate_scratch(Index bytes);
-void free_scratch(void* block) noexcept;
-
 // The templates below are instantiated in sources compiled for AVX: an unnamed namespace keeps each copy there.
 namespace {
-
-template <class T>
-class Scratch {
-public:
-    explicit Scratch(Index count) : data_(static_cast<T*>(allocate_scratch(count * Index(sizeof(T))))) {}
-    ~Scratch() { free_scratch(data_); }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    T* data() const { return data_; }
-
-private:
-    T* data_;
-};
 
 template <class Body>
 void call(const void* body, int part) {

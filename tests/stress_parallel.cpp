@@ -1,5 +1,6 @@
-// The thread pool under stress: several callers at once, jobs of many sizes, jobs within jobs, a changing number
-// of threads, forks. .ci/run builds this with csrc/parallel.cpp and runs it, also under ThreadSanitizer.
+// The thread pool and the memory that is kept under stress: several callers at once, jobs of many sizes, jobs within
+// jobs, a changing number of threads, blocks of many sizes, forks. .ci/run builds this with csrc/parallel.cpp and
+// csrc/memory.cpp and runs it, also under ThreadSanitizer.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "../csrc/memory.hpp"
 #include "../csrc/parallel.hpp"
 
 namespace {
@@ -35,6 +37,17 @@ void compute(int jobs, int most_parts) {
     }
 }
 
+// Nobody else writes to a block before it is released.
+void use_memory(int blocks) {
+    for (int block = 0; block < blocks; ++block) {
+        const pyconv::Index count = (block % 3 + 1) * pyconv::large_block / 2;
+        const pyconv::Scratch<char> scratch(count), other(count);
+        for (pyconv::Index i = 0; i < count; i += 1000) scratch.data()[i] = char(block), other.data()[i] = 0;
+        for (pyconv::Index i = 0; i < count; i += 1000)
+            require(scratch.data()[i] == char(block), "two blocks of memory overlap");
+    }
+}
+
 // A child of a process that is in the middle of jobs computes on threads of its own, and ends. ThreadSanitizer
 // knows no threads that a forked child starts.
 #ifdef __SANITIZE_THREAD__
@@ -45,6 +58,7 @@ void fork_and_compute() {
     if (child == 0) {
         alarm(20);
         compute(50, 4);
+        use_memory(10);
         std::_Exit(0);
     }
     int status = 0;
@@ -60,11 +74,12 @@ int main() {
     compute(10000, 5);
     std::vector<std::thread> callers;
     for (int caller = 0; caller < 4; ++caller) callers.emplace_back(compute, 5000, 2 + caller);
+    for (int caller = 0; caller < 2; ++caller) callers.emplace_back(use_memory, 300);
     for (int n = 0; n < 20; ++n) {
         pyconv::set_num_threads(1 + n % 4);
         require(pyconv::num_threads() == 1 + n % 4, "the number of threads is not what was set");
         fork_and_compute();
     }
     for (std::thread& caller : callers) caller.join();
-    std::puts("stress_parallel: all parts of all jobs ran once");
+    std::puts("stress_parallel: all parts of all jobs ran once, all memory was its owner's");
 }

@@ -1,6 +1,5 @@
 """Threads, forks, environment variables and imports: pyconv in the process it runs in."""
 
-import ast
 import os
 import re
 import shutil
@@ -14,30 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import TESTS, printed, python
 
 import pyconv
 from pyconv.backend import current_backend
 
 INFO = pyconv.build_info()
 ISAS = ", ".join(INFO["isas"])
-TESTS = Path(__file__).parent
-
-
-def python(code, *arguments, timeout=60, **environment):
-    """Run `code` in a fresh interpreter, with none of our variables set but those given."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYCONV_", "OMP_"))}
-    return subprocess.run(
-        [sys.executable, "-P", "-c", code, *arguments],  # -P: the installed pyconv, not a folder's
-        env=inherited | environment, cwd=TESTS.parent, capture_output=True, text=True,
-        timeout=timeout,
-    )  # fmt: skip
-
-
-def printed(code, *arguments, **environment):
-    """What `code` prints, as a Python value."""
-    run = python(code, *arguments, **environment)
-    assert run.returncode == 0, run.stderr
-    return ast.literal_eval(run.stdout)
 
 
 def test_backends_nest_and_come_back_also_after_an_exception():

@@ -18,6 +18,7 @@
 #include <type_traits>
 
 #include "../dispatch.hpp"
+#include "memory.hpp"
 
 namespace pyconv::bindings {
 
@@ -89,7 +90,7 @@ inline py::dtype unsigned_dtype(int bytes) {
 
 template <class T>
 Array<T> allocate(std::initializer_list<Index> shape) {
-    product({product(shape), Index(sizeof(T))});
+    const LargeArrayMemory memory(product({product(shape), Index(sizeof(T))}));
     return Array<T>(py::array::ShapeContainer(shape));
 }
 

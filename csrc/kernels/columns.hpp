@@ -7,6 +7,7 @@
 // the move is one vector of at least FW elements: what it takes too much is overwritten, or dropped, by the next.
 #pragma once
 
+#include "../memory.hpp"
 #include "../parallel.hpp"
 #include "simd.hpp"
 

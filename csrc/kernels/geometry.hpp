@@ -10,6 +10,7 @@
 // An input without padding and horizontal stride serves as its own lines.
 #pragma once
 
+#include "../memory.hpp"
 #include "../parallel.hpp"
 #include "simd.hpp"
 

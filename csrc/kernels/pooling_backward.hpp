@@ -7,6 +7,7 @@
 // what the windows over it give back; it is gathered, for a vector of neighbouring pixels at a time, and written once.
 #pragma once
 
+#include "../memory.hpp"
 #include "pooling.hpp"
 
 namespace pyconv::PYCONV_ISA {

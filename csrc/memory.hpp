@@ -1,0 +1,39 @@
+// Memory for what kernels work in and for large results.
+//
+// The system hands out memory slowly: it fills every page with zeros at its first touch, which takes as long as a
+// kernel takes to write a result. Blocks of some size are therefore kept for the next call, which mostly wants the
+// same sizes again.
+#pragma once
+
+#include "window.hpp"
+
+namespace pyconv {
+
+// From this size on a block is kept when it is released.
+constexpr Index large_block = Index(1) << 21;
+
+// Memory aligned to a cache line. Throws std::bad_alloc.
+void* allocate(Index bytes);
+void* reallocate(void* memory, Index bytes);
+void release(void* memory) noexcept;
+
+// In a namespace without a name, as it is instantiated in sources compiled for AVX: each keeps its copy.
+namespace {
+
+// One block for all threads of a kernel, taken before they start so that running out of memory is an exception in the
+// caller and never one inside a parallel region.
+template <class T>
+class Scratch {
+public:
+    explicit Scratch(Index count) : data_(static_cast<T*>(allocate(count * Index(sizeof(T))))) {}
+    ~Scratch() { release(data_); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    T* data() const { return data_; }
+
+private:
+    T* data_;
+};
+
+}  // namespace
+}  // namespace pyconv
