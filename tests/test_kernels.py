@@ -331,6 +331,23 @@ def test_every_order_of_ties_nan_and_infinity_wins_alike_in_every_lane(step, dty
     assert_twins_agree("max_pool2d", (x, 2, 2, step), [y_shape, y_shape], dtype, 4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("planes", [1, 3, 700])
+@pytest.mark.parametrize("W", [2, 5, 9, 24, 31, 32, 47])
+def test_tiles_of_rows_shorter_and_longer_than_a_vector(W, planes, dtype):
+    """With a row and a column left over and without, on one thread and on two."""
+    rng = np.random.default_rng(W)
+    for H in (10, 11) if planes > 3 else (2, 3, 10, 41):
+        x = rng.normal(size=(1, planes, H, W)).astype(dtype)
+        y, argmax = pyconv.max_pool2d(x, 2, 2, 2)
+        dout = rng.normal(size=y.shape).astype(dtype)
+        backward = (dout, argmax, x.shape, 2, 2, 2)
+        assert_twins_agree("max_pool2d", (x, 2, 2, 2), [y.shape, y.shape], dtype, 4)
+        assert_twins_agree("max_pool2d_backward", backward, [x.shape], dtype, 1)
+        assert_twins_agree("avg_pool2d", (x, 2, 2, 2), [y.shape], dtype, 4)
+        assert_twins_agree("avg_pool2d_backward", (dout, x.shape, 2, 2, 2), [x.shape], dtype, 1)
+
+
 @pytest.mark.parametrize("pool", [(16, 16), (16, 17), (1, 300)])
 def test_windows_of_more_taps_than_a_byte_can_number(pool):
     x = np.random.default_rng(1).normal(size=(2, 3, 20, 330)).astype(np.float32)

@@ -74,6 +74,9 @@ struct Maximum {
     static constexpr bool in_vectors = InVectors;
     using Tap = typename Choose<in_vectors, WholeLanes<T>, Index>::Type;
 
+    // The same for the windows from i on.
+    Maximum from(Index i) const { return {y + i, static_cast<char*>(argmax) + i * argmax_bytes, argmax_bytes}; }
+
     template <int N>
     struct State {
         Lanes<T, N> best;
@@ -108,6 +111,18 @@ struct Maximum {
         else
             set_wide_tap(argmax, argmax_bytes, at, state.best_tap);
     }
+
+    // A vector of windows 2 wide and 2 high, side by side on two rows of the image.
+    template <int N>
+    void finish_tiles(const T* upper, const T* lower, Index at) const {
+        const auto top = pairs<T, N>(load<N>(upper), load<N>(upper + N));
+        const auto bottom = pairs<T, N>(load<N>(lower), load<N>(lower + N));
+        State<N> state = start_with<N>(top.even);
+        take<N>(state, top.odd, 1);
+        take<N>(state, bottom.even, 2);
+        take<N>(state, bottom.odd, 3);
+        finish(state, at, 4);
+    }
 };
 
 // How many taps of the window at `position` an average divides by. Counting padding, only what lies in the padded
@@ -127,6 +142,8 @@ struct Average {
 
     static constexpr bool in_vectors = true;
 
+    Average from(Index i) const { return {y + i}; }
+
     template <int N>
     struct State {
         Lanes<T, N> sum;
@@ -138,11 +155,6 @@ struct Average {
     }
 
     template <int N>
-    State<N> start_with(Lanes<T, N> value) const {
-        return {value};
-    }
-
-    template <int N>
     void take(State<N>& state, Lanes<T, N> value, Index) const {
         state.sum += value;
     }
@@ -150,6 +162,12 @@ struct Average {
     template <int N>
     void finish(const State<N>& state, Index at, Index count) const {
         store<N>(y + at, state.sum / T(count > 0 ? count : 1));
+    }
+
+    template <int N>
+    void finish_tiles(const T* upper, const T* lower, Index at) const {
+        const auto columns = pairs<T, N>(load<N>(upper) + load<N>(lower), load<N>(upper + N) + load<N>(lower + N));
+        finish<N>({columns.even + columns.odd}, at, 4);
     }
 };
 
@@ -226,54 +244,43 @@ void pool_rows(const Pooling pooling, const Planes& planes, const T* plane) {
     }
 }
 
-// Calls body(lanes, begin, end) for the output rows of a plane of 2x2 tiles, in order. Where a row has fewer windows
-// than the widest vector, that vector runs on into the rows behind, which overwrite later what is wrong there. The
-// last rows, with too little behind them, take a narrower one.
+// Calls body(lanes, item, begin, end) for output rows [begin, end), counted from plane `item` on, of planes of 2x2
+// tiles. Where a row has fewer windows than a vector, the vector runs on into the rows and planes behind, which
+// overwrite later what is wrong there. A thread's last rows, with too little behind them, go one window at a time.
 template <class T, class Body>
 void for_tile_rows(const Planes& planes, const Body& body) {
     constexpr int L = int(vector_lanes<T>);
-    const Index W = planes.input.w, OW = planes.output.w, OH = planes.output.h;
-    Index rows = 0;
-    if constexpr (L >= 4) {
-        if (OW >= L) return body(Constant<L>(), 0, OH);
-        while (rows * OW + L <= OH * OW && (2 * rows + 1) * W + 2 * L <= planes.input.h * W) ++rows;
-        if (rows > 0) body(Constant<L>(), 0, rows);
-    }
-    with_lanes<T, int(smaller(L, 4))>(OW, [&](auto lanes) { body(lanes, rows, OH); });
+    const Index count = planes.count(), OW = planes.output.w, OH = planes.output.h;
+    parallel_ranges(count, threads_for(count, double(count) * planes.work()), [&](Index begin, Index end, int) {
+        // Planes without a row below the tiles lie one on another like a single high one.
+        const Index together = planes.input.h == 2 * OH ? end - begin : 1, rows = together * OH;
+        Index in_vectors = (end - begin) * OH - (OW < L ? divided_up(L, OW) - 1 : 0);
+        for (Index item = begin; item < end; item += together, in_vectors -= rows) {
+            const Index first = larger(smaller(in_vectors, rows), 0);
+            body(Constant<L>(), item, 0, first);
+            if (first < rows) body(Constant<1>(), item, first, rows);
+        }
+    });
 }
 
-// Pools output rows [begin, end) of a plane of 2x2 tiles, in vectors of N windows.
-template <int N, class T, class Pooling>
-__attribute__((noinline)) void pool_tiles(const Pooling pooling, const Planes& planes, const T* plane, Index begin,
-                                          Index end) {
+// Pools output rows [begin, end) of a plane of 2x2 tiles, in vectors.
+template <class T, class Pooling>
+PYCONV_ONCE void pool_tiles(const Pooling pooling, const Planes& planes, const T* plane, Index begin, Index end) {
+    constexpr int N = int(vector_lanes<T>);
     const Index W = planes.input.w, OW = planes.output.w;
     for (Index oy = begin; oy < end; ++oy) {
         const T *const upper = plane + 2 * oy * W, *const lower = upper + W;
         for (Index next = 0; next < OW; next += N) {
             const Index ox = next + N <= OW || OW < N ? next : OW - N;  // the last one may overlap
-            const auto top = load_pairs<N>(upper + 2 * ox), bottom = load_pairs<N>(lower + 2 * ox);
-            auto state = pooling.template start_with<N>(top.even);
-            pooling.template take<N>(state, top.odd, 1);
-            pooling.template take<N>(state, bottom.even, 2);
-            pooling.template take<N>(state, bottom.odd, 3);
-            pooling.finish(state, oy * OW + ox, 4);
+            pooling.template finish_tiles<N>(upper + 2 * ox, lower + 2 * ox, oy * OW + ox);
         }
     }
-}
-
-template <class T, class Pooling>
-void pool_tiles(const Pooling& pooling, const Planes& planes, const T* plane) {
-    for_tile_rows<T>(planes, [&](auto lanes, Index begin, Index end) {
-        pool_tiles<decltype(lanes)::value>(pooling, planes, plane, begin, end);
-    });
 }
 
 template <class T, class Pooling>
 void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
     const Axis& w = planes.window.w;
     const Interior inside = interior(w, planes.input.w, planes.output.w);
-    if constexpr (Pooling::in_vectors)
-        if (tiled_by_2x2(planes)) return pool_tiles(pooling, planes, plane);
     const auto pool_in = [&](auto lanes) {
         constexpr int N = decltype(lanes)::value;
         if (N == 1 || w.stride == 1)
@@ -290,30 +297,36 @@ void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
     with_lanes<T, int(smaller(L, 4))>(together, pool_in);
 }
 
-template <bool in_vectors, class T>
-void maximum_of_planes(const T* x, T* y, void* argmax, int argmax_bytes, const Planes& planes) {
-    parallel_for(planes.count(), planes.work(), [&](Index item) {
-        const Index at = item * planes.windows();
-        const Maximum<T, in_vectors> pooling{y + at, static_cast<char*>(argmax) + at * argmax_bytes, argmax_bytes};
-        pool_plane(pooling, planes, x + item * planes.pixels());
-    });
+template <class T, class Pooling>
+void pool_planes(const Pooling& pooling, const T* x, const Planes& planes) {
+    const Index pixels = planes.pixels(), windows = planes.windows();
+    if constexpr (Pooling::in_vectors)
+        if (tiled_by_2x2(planes))
+            return for_tile_rows<T>(planes, [&](auto lanes, Index item, Index begin, Index end) {
+                const Pooling here = pooling.from(item * windows);
+                const T* const plane = x + item * pixels;
+                if constexpr (decltype(lanes)::value > 1)
+                    pool_tiles(here, planes, plane, begin, end);
+                else
+                    for (Index oy = begin; oy < end; ++oy)
+                        pool_border(here, planes, plane, oy, 0, planes.output.w, Taps{0, 2}, 2);
+            });
+    parallel_for(planes.count(), planes.work(),
+                 [&](Index item) { pool_plane(pooling.from(item * windows), planes, x + item * pixels); });
 }
 
 template <class T>
 void max_pool2d(const T* x, T* y, void* argmax, int argmax_bytes, Shape input, Extent output, Window window) {
     const Planes planes{input, output, window, false};
     if (argmax_bytes == 1)
-        maximum_of_planes<true>(x, y, argmax, argmax_bytes, planes);
+        pool_planes(Maximum<T, true>{y, argmax, argmax_bytes}, x, planes);
     else
-        maximum_of_planes<false>(x, y, argmax, argmax_bytes, planes);
+        pool_planes(Maximum<T, false>{y, argmax, argmax_bytes}, x, planes);
 }
 
 template <class T>
 void avg_pool2d(const T* x, T* y, Shape input, Extent output, Window window, bool count_include_pad) {
-    const Planes planes{input, output, window, count_include_pad};
-    parallel_for(planes.count(), planes.work(), [&](Index item) {
-        pool_plane(Average<T>{y + item * planes.windows()}, planes, x + item * planes.pixels());
-    });
+    pool_planes(Average<T>{y}, x, Planes{input, output, window, count_include_pad});
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ struct MaximumGradient {
     const T* dout;
     const std::uint8_t* argmax;
 
+    MaximumGradient from(Index i) const { return {dout + i, argmax + i}; }
+
     template <int N>
     Lanes<T, N> share(Index at, Index tap) const {
         const Lanes<T, N> gradient = load<N>(dout + at), zero{};
@@ -30,6 +32,8 @@ template <class T>
 struct AverageGradient {
     const T* dout;
     T weight;
+
+    AverageGradient from(Index i) const { return {dout + i, weight}; }
 
     template <int N>
     Lanes<T, N> share(Index at, Index) const {
@@ -56,16 +60,13 @@ __attribute__((noinline)) void tiles_backward(const Gradient gradient, T* plane,
     }
 }
 
-// The same for every plane; gradient_at(i) is that of the windows from i on.
-template <class T, class GradientAt>
-void tiles_backward(const GradientAt& gradient_at, T* dx, const Planes& planes) {
-    const Index W = planes.input.w, left_out = planes.input.h - 2 * planes.output.h;  // rows under no window
-    parallel_for(planes.count(), double(planes.pixels()), [&](Index item) {
+template <class T, class Gradient>
+void tiles_backward(const Gradient& gradient, T* dx, const Planes& planes) {
+    const Index W = planes.input.w, covered = 2 * planes.output.h * W, left_out = planes.pixels() - covered;
+    for_tile_rows<T>(planes, [&](auto lanes, Index item, Index begin, Index end) {
         T* const plane = dx + item * planes.pixels();
-        for_tile_rows<T>(planes, [&](auto lanes, Index begin, Index end) {
-            tiles_backward<decltype(lanes)::value>(gradient_at(item * planes.windows()), plane, planes, begin, end);
-        });
-        fill_few(plane + planes.pixels() - left_out * W, left_out * W, T(0));
+        tiles_backward<decltype(lanes)::value>(gradient.from(item * planes.windows()), plane, planes, begin, end);
+        if (end == planes.output.h) fill_few(plane + covered, left_out, T(0));
     });
 }
 
@@ -174,10 +175,8 @@ void max_pool2d_backward(const T* dout, const void* argmax, int argmax_bytes, T*
                          Window window) {
     const Planes planes{input, output, window, false};
     const Index pixels = planes.pixels(), windows = planes.windows(), taps = window.h.filter * window.w.filter;
-    const auto gradient_at = [=](Index i) {
-        return MaximumGradient<T>{dout + i, static_cast<const std::uint8_t*>(argmax) + i};
-    };
-    if (tiled_by_2x2(planes)) return tiles_backward(gradient_at, dx, planes);
+    if (tiled_by_2x2(planes))
+        return tiles_backward(MaximumGradient<T>{dout, static_cast<const std::uint8_t*>(argmax)}, dx, planes);
     TapOffset table[256];
     for (Index tap = 0; tap < 256 && tap < taps; ++tap) table[tap] = tap_offset(window, tap);
     with_taps(argmax, argmax_bytes, [&](const auto& winners) {
@@ -209,8 +208,7 @@ void one_window_backward(const T* dout, T* dx, const Planes& planes) {
 template <class T>
 void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Window window, bool count_include_pad) {
     const Planes planes{input, output, window, count_include_pad};
-    if (tiled_by_2x2(planes))
-        return tiles_backward([=](Index i) { return AverageGradient<T>{dout + i, T(0.25)}; }, dx, planes);
+    if (tiled_by_2x2(planes)) return tiles_backward(AverageGradient<T>{dout, T(0.25)}, dx, planes);
     const Index H = input.h, W = input.w, OH = output.h, OW = output.w;
     if (OH * OW == 1) return one_window_backward(dout, dx, planes);
     const Columns<T> columns(window.w, W, OW);

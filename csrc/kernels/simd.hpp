@@ -136,26 +136,23 @@ inline Lanes<T, sizeof...(I)> load_strided(const T* from, Sequence<I...> lanes) 
     }
 }
 
-// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1]
+// Numbers 0, 2, ..., 2N - 2 and 1, 3, ..., 2N - 1 of the 2N in two vectors.
 template <class T, int N>
 struct Pairs {
     Lanes<T, N> even, odd;
 };
 
 template <class T, int... I>
-inline Pairs<T, sizeof...(I)> load_pairs(const T* from, Sequence<I...>) {
-    constexpr int N = sizeof...(I);
-    if constexpr (N == 1) {
-        return {from[0], from[1]};
-    } else {
-        const Lanes<T, N> low = load<N>(from), high = load<N>(from + N);
+inline Pairs<T, sizeof...(I)> pairs(Lanes<T, sizeof...(I)> low, Lanes<T, sizeof...(I)> high, Sequence<I...>) {
+    if constexpr (sizeof...(I) == 1)
+        return {low, high};
+    else
         return {__builtin_shufflevector(low, high, (2 * I)...), __builtin_shufflevector(low, high, (2 * I + 1)...)};
-    }
 }
 
-template <int N, class T>
-inline Pairs<T, N> load_pairs(const T* from) {
-    return load_pairs(from, typename Counting<N>::Type());
+template <class T, int N>
+inline Pairs<T, N> pairs(Lanes<T, N> low, Lanes<T, N> high) {
+    return pairs<T>(low, high, typename Counting<N>::Type());
 }
 
 // from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1, 2 or 4, else 0.
