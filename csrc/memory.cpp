@@ -45,7 +45,8 @@ void give_back_from(Block* block) {
 }
 
 Block* new_block(std::size_t size) {
-    char* const memory = static_cast<char*>(::operator new(size, alignment(size)));
+    char* const memory = static_cast<char*>(::operator new(size, alignment(size), std::nothrow));
+    if (!memory) return nullptr;
 #ifdef __linux__
     if (is_large(size)) madvise(memory, size, MADV_HUGEPAGE);  // may fail: then pages are small
 #endif
@@ -84,30 +85,38 @@ void keep(Block* block) {
     }
 }
 
-}  // namespace
-
-void* allocate(Index bytes) {
-    std::size_t size = std::size_t(bytes > 0 ? bytes : 0);
-    size += lead(size + sizeof(Block));
-    if (!is_large(size)) return new_block(size) + 1;
-    size = (size + huge_page - 1) / huge_page * huge_page;
+// A kept block, or a new one, for which what is kept is given back if need be.
+Block* large(std::size_t size) {
     const std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
-    if (!lock) return new_block(size) + 1;
-    if (Block* const block = take(size)) return block + 1;
-    try {
-        return new_block(size) + 1;
-    } catch (const std::bad_alloc&) {
-        give_back_from(std::exchange(kept, nullptr));
-        return new_block(size) + 1;
-    }
+    if (!lock) return new_block(size);
+    if (Block* const block = take(size)) return block;
+    if (Block* const block = new_block(size)) return block;
+    give_back_from(std::exchange(kept, nullptr));
+    return new_block(size);
 }
 
-void* reallocate(void* memory, Index bytes) {
+}  // namespace
+
+void* try_allocate(Index bytes) noexcept {
+    std::size_t size = std::size_t(bytes > 0 ? bytes : 0);
+    size += lead(size + sizeof(Block));
+    Block* const block = is_large(size) ? large((size + huge_page - 1) / huge_page * huge_page) : new_block(size);
+    return block ? block + 1 : nullptr;
+}
+
+void* try_reallocate(void* memory, Index bytes) noexcept {
+    void* const moved = try_allocate(bytes);
+    if (!moved) return nullptr;
     std::size_t size = (static_cast<Block*>(memory) - 1)->size;
     size -= lead(size);
-    void* const moved = std::memcpy(allocate(bytes), memory, std::min(size, std::size_t(bytes)));
+    std::memcpy(moved, memory, std::min(size, std::size_t(bytes)));
     release(memory);
     return moved;
+}
+
+void* allocate(Index bytes) {
+    if (void* const memory = try_allocate(bytes)) return memory;
+    throw std::bad_alloc();
 }
 
 void release(void* memory) noexcept {

@@ -12,10 +12,12 @@ namespace pyconv {
 // From this size on a block is kept when it is released.
 constexpr Index large_block = Index(1) << 21;
 
-// Memory aligned to a cache line. Throws std::bad_alloc.
-void* allocate(Index bytes);
-void* reallocate(void* memory, Index bytes);
+// Memory aligned to a cache line; null where there is not enough.
+void* try_allocate(Index bytes) noexcept;
+void* try_reallocate(void* memory, Index bytes) noexcept;
 void release(void* memory) noexcept;
+
+void* allocate(Index bytes);  // the same, or std::bad_alloc
 
 // In a namespace without a name, as it is instantiated in sources compiled for AVX: each keeps its copy.
 namespace {

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <new>
 
 #include "../memory.hpp"
 
@@ -25,26 +24,16 @@ struct DataHandler {
     void (*release)(void* context, void* memory, std::size_t bytes);
 };
 
-template <class Allocation>
-void* or_null(const Allocation& allocation) noexcept {
-    try {
-        return allocation();
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-
 inline DataHandler data_handler{
     "pyconv",
     1,
     nullptr,
-    [](void*, std::size_t bytes) { return or_null([=] { return pyconv::allocate(Index(bytes)); }); },
+    [](void*, std::size_t bytes) { return try_allocate(Index(bytes)); },
     [](void*, std::size_t count, std::size_t bytes) {
-        return or_null([=] { return std::memset(pyconv::allocate(Index(count * bytes)), 0, count * bytes); });
+        void* const memory = try_allocate(Index(count * bytes));
+        return memory ? std::memset(memory, 0, count * bytes) : nullptr;
     },
-    [](void*, void* memory, std::size_t bytes) {
-        return or_null([=] { return pyconv::reallocate(memory, Index(bytes)); });
-    },
+    [](void*, void* memory, std::size_t bytes) { return try_reallocate(memory, Index(bytes)); },
     [](void*, void* memory, std::size_t) { pyconv::release(memory); },
 };
 
