@@ -1,7 +1,7 @@
 #include "memory.hpp"
 
 #include <algorithm>
-#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <new>
@@ -14,7 +14,7 @@
 namespace pyconv {
 namespace {
 
-constexpr std::size_t huge_page = large_block, most_kept = std::size_t(1) << 28;
+constexpr std::size_t page = 4096, huge_page = large_block, most_kept = std::size_t(1) << 28;
 constexpr std::size_t most_in_heap = std::size_t(1) << 25;  // what is larger, glibc gives back to the system at once
 
 // Lies before the memory that is handed out, aligned to a cache line as this is, so that no vector straddles two.
@@ -48,7 +48,8 @@ Block* new_block(std::size_t size) {
     char* const memory = static_cast<char*>(::operator new(size, alignment(size), std::nothrow));
     if (!memory) return nullptr;
 #ifdef __linux__
-    if (is_large(size)) madvise(memory, size, MADV_HUGEPAGE);  // may fail: then pages are small
+    // Of what is smaller than a huge page, nobody shall have a whole one. May fail: then pages are small.
+    if (is_large(size)) madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);
 #endif
     return new (memory + lead(size) - sizeof(Block)) Block{size, nullptr};
 }
@@ -97,24 +98,24 @@ Block* large(std::size_t size) {
 
 }  // namespace
 
-void* try_allocate(Index bytes) noexcept {
-    std::size_t size = std::size_t(bytes > 0 ? bytes : 0);
-    size += lead(size + sizeof(Block));
-    Block* const block = is_large(size) ? large((size + huge_page - 1) / huge_page * huge_page) : new_block(size);
+void* try_allocate(std::size_t bytes) noexcept {
+    if (bytes > PTRDIFF_MAX) return nullptr;
+    const std::size_t size = bytes + lead(bytes + sizeof(Block));
+    Block* const block = is_large(size) ? large((size + page - 1) / page * page) : new_block(size);
     return block ? block + 1 : nullptr;
 }
 
-void* try_reallocate(void* memory, Index bytes) noexcept {
+void* try_reallocate(void* memory, std::size_t bytes) noexcept {
     void* const moved = try_allocate(bytes);
     if (!moved) return nullptr;
     std::size_t size = (static_cast<Block*>(memory) - 1)->size;
     size -= lead(size);
-    std::memcpy(moved, memory, std::min(size, std::size_t(bytes)));
+    std::memcpy(moved, memory, std::min(size, bytes));
     release(memory);
     return moved;
 }
 
-void* allocate(Index bytes) {
+void* allocate(std::size_t bytes) {
     if (void* const memory = try_allocate(bytes)) return memory;
     throw std::bad_alloc();
 }

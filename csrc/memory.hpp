@@ -5,6 +5,8 @@
 // same sizes again.
 #pragma once
 
+#include <cstddef>
+
 #include "window.hpp"
 
 namespace pyconv {
@@ -13,11 +15,11 @@ namespace pyconv {
 constexpr Index large_block = Index(1) << 21;
 
 // Memory aligned to a cache line; null where there is not enough.
-void* try_allocate(Index bytes) noexcept;
-void* try_reallocate(void* memory, Index bytes) noexcept;
+void* try_allocate(std::size_t bytes) noexcept;
+void* try_reallocate(void* memory, std::size_t bytes) noexcept;
 void release(void* memory) noexcept;
 
-void* allocate(Index bytes);  // the same, or std::bad_alloc
+void* allocate(std::size_t bytes);  // the same, or std::bad_alloc
 
 // In a namespace without a name, as it is instantiated in sources compiled for AVX: each keeps its copy.
 namespace {
@@ -27,7 +29,7 @@ namespace {
 template <class T>
 class Scratch {
 public:
-    explicit Scratch(Index count) : data_(static_cast<T*>(allocate(count * Index(sizeof(T))))) {}
+    explicit Scratch(Index count) : data_(static_cast<T*>(allocate(std::size_t(count) * sizeof(T)))) {}
     ~Scratch() { release(data_); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;

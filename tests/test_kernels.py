@@ -348,6 +348,17 @@ def test_tiles_of_rows_shorter_and_longer_than_a_vector(W, planes, dtype):
         assert_twins_agree("avg_pool2d_backward", (dout, x.shape, 2, 2, 2), [x.shape], dtype, 1)
 
 
+@pytest.mark.parametrize("size", [4, 8, 24, 40])
+def test_averages_do_not_depend_on_where_an_image_stands_in_the_batch(size):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, 1, size, size)).astype(np.float32)
+    image[0, 0, -2:, -2:] = [[3e38, -3e38], [3e38, -3e38]]  # in this order they do not overflow
+    y = pyconv.avg_pool2d(np.repeat(image, 64, axis=0), 2, 2, 2)
+    assert len(set(map(np.ndarray.tobytes, y))) == 1
+    assert y[0].tobytes() == pyconv.avg_pool2d(image, 2, 2, 2).tobytes()
+    np.testing.assert_allclose(y[:1], reference.avg_pool2d(image, 2, 2, 2), rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("pool", [(16, 16), (16, 17), (1, 300)])
 def test_windows_of_more_taps_than_a_byte_can_number(pool):
     x = np.random.default_rng(1).normal(size=(2, 3, 20, 330)).astype(np.float32)

@@ -112,6 +112,11 @@ assert memory(1) - before >= 24 * 2**24
 del results
 print((memory(1) - before) / 2**20)
 """
+TIGHT = """
+before = memory(1)
+results = [result(2) for _ in range(100)]
+print((memory(1) - before) / 2**20)
+"""
 REFUSED = """
 pyconv.set_num_threads(1)
 x = np.ones((1, 1, 200, 2**18), np.float32)
@@ -125,6 +130,11 @@ print(pyconv.conv2d(x, W).shape)
 @pytest.mark.skipif(not LISTS_MEMORY, reason="memory is not listed here")
 def test_at_most_a_quarter_of_a_gigabyte_is_kept():
     assert 200 <= printed(BEGIN + HELD) <= 270
+
+
+@pytest.mark.skipif(not LISTS_MEMORY, reason="memory is not listed here")
+def test_large_results_take_no_more_than_their_size():
+    assert printed(BEGIN + TIGHT) <= 215
 
 
 @pytest.mark.skipif(not LISTS_MEMORY, reason="memory is not listed here")

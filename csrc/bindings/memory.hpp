@@ -28,12 +28,12 @@ inline DataHandler data_handler{
     "pyconv",
     1,
     nullptr,
-    [](void*, std::size_t bytes) { return try_allocate(Index(bytes)); },
+    [](void*, std::size_t bytes) { return try_allocate(bytes); },
     [](void*, std::size_t count, std::size_t bytes) {
-        void* const memory = try_allocate(Index(count * bytes));
-        return memory ? std::memset(memory, 0, count * bytes) : nullptr;
+        void* const memory = __builtin_mul_overflow(count, bytes, &bytes) ? nullptr : try_allocate(bytes);
+        return memory ? std::memset(memory, 0, bytes) : nullptr;
     },
-    [](void*, void* memory, std::size_t bytes) { return try_reallocate(memory, Index(bytes)); },
+    [](void*, void* memory, std::size_t bytes) { return try_reallocate(memory, bytes); },
     [](void*, void* memory, std::size_t) { pyconv::release(memory); },
 };
 
@@ -60,7 +60,7 @@ public:
         if (!before_) throw py::error_already_set();
     }
     ~LargeArrayMemory() {
-        if (before_) py::reinterpret_steal<py::object>(set_handler()(before_.ptr()));
+        if (before_ && !py::reinterpret_steal<py::object>(set_handler()(before_.ptr()))) PyErr_WriteUnraisable(nullptr);
     }
     LargeArrayMemory(const LargeArrayMemory&) = delete;
     LargeArrayMemory& operator=(const LargeArrayMemory&) = delete;

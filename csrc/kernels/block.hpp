@@ -191,9 +191,7 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
     for (Index f = 0; f < filters; ++f)
         for (Index k = 0; k <= K; ++k) {
             const Index from = k < K ? f * KP + k : filters * KP + f;
-            T total = 0;
-            for (int part = 0; part < parts; ++part) total += scratch.data()[part * part_size + from];
-            (k < K ? dW[f * K + k] : db[f]) = total;
+            (k < K ? dW[f * K + k] : db[f]) = sum_of_parts(scratch.data() + from, part_size, parts);
         }
 }
 

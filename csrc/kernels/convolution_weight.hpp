@@ -140,11 +140,7 @@ private:
     // Writes taps ks of a block, `count` parts' sums added up.
     void finish(Index block, Range ks, const T* block_sums, int count) {
         const Index f = first_filter(block);
-        const auto total = [&](Index at) {
-            T sum = block_sums[at];
-            for (int i = 1; i < count; ++i) sum += block_sums[i * part_size_ + at];
-            return sum;
-        };
+        const auto total = [&](Index at) { return sum_of_parts(block_sums + at, part_size_, count); };
         for (Index j = 0; j < filter_count(block); ++j) {
             for (Index k = ks.begin; k < ks.end; ++k) dW_[(f + j) * s_.K + k] = total(k * TC + j);
             if (ks.begin == 0) db_[f + j] = total(s_.K * TC + j);

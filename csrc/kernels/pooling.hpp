@@ -111,18 +111,6 @@ struct Maximum {
         else
             set_wide_tap(argmax, argmax_bytes, at, state.best_tap);
     }
-
-    // A vector of windows 2 wide and 2 high, side by side on two rows of the image.
-    template <int N>
-    void finish_tiles(const T* upper, const T* lower, Index at) const {
-        const auto top = pairs<T, N>(load<N>(upper), load<N>(upper + N));
-        const auto bottom = pairs<T, N>(load<N>(lower), load<N>(lower + N));
-        State<N> state = start_with<N>(top.even);
-        take<N>(state, top.odd, 1);
-        take<N>(state, bottom.even, 2);
-        take<N>(state, bottom.odd, 3);
-        finish(state, at, 4);
-    }
 };
 
 // How many taps of the window at `position` an average divides by. Counting padding, only what lies in the padded
@@ -155,6 +143,11 @@ struct Average {
     }
 
     template <int N>
+    State<N> start_with(Lanes<T, N> value) const {
+        return {value};
+    }
+
+    template <int N>
     void take(State<N>& state, Lanes<T, N> value, Index) const {
         state.sum += value;
     }
@@ -162,12 +155,6 @@ struct Average {
     template <int N>
     void finish(const State<N>& state, Index at, Index count) const {
         store<N>(y + at, state.sum / T(count > 0 ? count : 1));
-    }
-
-    template <int N>
-    void finish_tiles(const T* upper, const T* lower, Index at) const {
-        const auto columns = pairs<T, N>(load<N>(upper) + load<N>(lower), load<N>(upper + N) + load<N>(lower + N));
-        finish<N>({columns.even + columns.odd}, at, 4);
     }
 };
 
@@ -272,7 +259,12 @@ PYCONV_ONCE void pool_tiles(const Pooling pooling, const Planes& planes, const T
         const T *const upper = plane + 2 * oy * W, *const lower = upper + W;
         for (Index next = 0; next < OW; next += N) {
             const Index ox = next + N <= OW || OW < N ? next : OW - N;  // the last one may overlap
-            pooling.template finish_tiles<N>(upper + 2 * ox, lower + 2 * ox, oy * OW + ox);
+            const auto top = load_pairs<N>(upper + 2 * ox), bottom = load_pairs<N>(lower + 2 * ox);
+            auto state = pooling.template start_with<N>(top.even);
+            pooling.template take<N>(state, top.odd, 1);
+            pooling.template take<N>(state, bottom.even, 2);
+            pooling.template take<N>(state, bottom.odd, 3);
+            pooling.finish(state, oy * OW + ox, 4);
         }
     }
 }

@@ -136,23 +136,22 @@ inline Lanes<T, sizeof...(I)> load_strided(const T* from, Sequence<I...> lanes) 
     }
 }
 
-// Numbers 0, 2, ..., 2N - 2 and 1, 3, ..., 2N - 1 of the 2N in two vectors.
+// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1]
 template <class T, int N>
 struct Pairs {
     Lanes<T, N> even, odd;
 };
 
 template <class T, int... I>
-inline Pairs<T, sizeof...(I)> pairs(Lanes<T, sizeof...(I)> low, Lanes<T, sizeof...(I)> high, Sequence<I...>) {
-    if constexpr (sizeof...(I) == 1)
-        return {low, high};
-    else
-        return {__builtin_shufflevector(low, high, (2 * I)...), __builtin_shufflevector(low, high, (2 * I + 1)...)};
+inline Pairs<T, sizeof...(I)> load_pairs(const T* from, Sequence<I...>) {
+    constexpr int N = sizeof...(I);
+    const Lanes<T, N> low = load<N>(from), high = load<N>(from + N);
+    return {__builtin_shufflevector(low, high, (2 * I)...), __builtin_shufflevector(low, high, (2 * I + 1)...)};
 }
 
-template <class T, int N>
-inline Pairs<T, N> pairs(Lanes<T, N> low, Lanes<T, N> high) {
-    return pairs<T>(low, high, typename Counting<N>::Type());
+template <int N, class T>
+inline Pairs<T, N> load_pairs(const T* from) {
+    return load_pairs(from, typename Counting<N>::Type());
 }
 
 // from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1, 2 or 4, else 0.
@@ -265,6 +264,14 @@ T sum(const T* a, Index count) {
     T total = 0;
     for (; i < count; ++i) total += a[i];
     for (Index lane = 0; lane < vector_lanes<T>; ++lane) total += partial[lane];
+    return total;
+}
+
+// at[0] + at[step] + ..., in order: what `parts` threads summed up apart
+template <class T>
+T sum_of_parts(const T* at, Index step, int parts) {
+    T total = *at;
+    for (int part = 1; part < parts; ++part) total += at[part * step];
     return total;
 }
 

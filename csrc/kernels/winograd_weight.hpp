@@ -120,7 +120,8 @@ public:
                     sum_strips(part, x, dout + f * outputs_, image_step, fs.size(), cs, c == 0);
                 });
                 parallel_for(cs.size(), double(P_ * filters_), [&](Index channel) { finish(fs, cs, channel, dW); });
-                for (Index i = 0; c == 0 && i < fs.size(); ++i) db[f + i] = total(P_ * channels_ * filters_ + i);
+                for (Index i = 0; c == 0 && i < fs.size(); ++i)
+                    db[f + i] = sum_of_parts(scratch_.data() + P_ * channels_ * filters_ + i, part_size_, parts_);
             }
     }
 
@@ -195,13 +196,6 @@ private:
                 }
             }
         }
-    }
-
-    // The parts' sums, added up.
-    T total(Index at) const {
-        T sum = scratch_.data()[at];
-        for (int part = 1; part < parts_; ++part) sum += scratch_.data()[part * part_size_ + at];
-        return sum;
     }
 
     // S of one channel of cs -> dW
