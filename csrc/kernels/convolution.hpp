@@ -42,7 +42,10 @@ struct Weights {
             Index channel = k / tap_count, tap = k % tap_count;
             for (Index i = 0; i < depth; ++i, to += tile_rows) {
                 const T* from = data + begin * row_step + channel * channel_step + taps[tap];
-                pack_step(from, row_step, count, to);
+                if (count == tile_rows && row_step == 1)
+                    __builtin_memcpy(to, from, sizeof(T) * tile_rows);
+                else
+                    for (Index r = 0; r < count; ++r) to[r] = from[r * row_step];
                 if (++tap == tap_count) tap = 0, ++channel;
             }
         }

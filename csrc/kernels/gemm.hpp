@@ -19,21 +19,8 @@ struct Matrix {
     }
 };
 
-constexpr Index gemm_rows = 16 * tile_rows;  // rows of A packed at a time
 template <class T>
-constexpr Index gemm_scratch = most_depth * (gemm_rows + fewest_positions);
-
-// Panels of A: (depth, tile_rows) each, for A's numbers that do not lie one after another along k.
-template <class T>
-void pack_a(const Matrix<T>& a, Index rows, Index depth, T* to) {
-    for (Index k = 0; k < depth; ++k, to += tile_rows) {
-        const T* const column = a.data + k * a.column_step;
-        for (Index begin = 0; begin < rows; begin += tile_rows) {
-            const Index count = smaller(tile_rows, rows - begin);
-            pack_step(column + begin * a.row_step, a.row_step, count, to + begin * depth);
-        }
-    }
-}
+constexpr Index gemm_scratch = most_depth * fewest_positions;
 
 // Panels of B: (depth, tile_columns) each.
 template <class T>
@@ -93,9 +80,6 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
     const Index last_columns = N % (8 * L);  // of a single row's last block
     if (M == 1 && b.column_step == 1 && N >= L && (last_columns == 0 || last_columns >= L))
         return multiply_one_row(N, K, a, b, c, accumulate);
-    T* const a_panels = scratch;
-    T* const b_panels = scratch + most_depth * gemm_rows;
-    const bool pack_rows = a.column_step != 1;
     for (Index j = 0; j < N; j += fewest_positions) {
         const Index width = smaller(fewest_positions, N - j);
         // A panel that only few rows meet is not worth packing, nor one whose rows lie so close together that memory
@@ -104,25 +88,19 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
         for (Index k = 0; k < K; k += most_depth) {
             const Index depth = smaller(most_depth, K - k), line = 0;
             const Ends<T> ends{accumulate || k > 0, nullptr, false};
-            pack_b(b.from(k, j + in_place), width - in_place, depth, b_panels);
-            for (Index m = 0; m < M; m += gemm_rows) {
-                const Index height = smaller(gemm_rows, M - m);
-                if (pack_rows) pack_a(a.from(m, k), height, depth, a_panels);
-                for (Index i = 0; i < height; i += TR) {
-                    const Index rows = smaller(TR, height - i);
-                    const T* streams[TR];
-                    for (Index r = 0; r < rows; ++r)
-                        streams[r] = pack_rows ? a_panels + i * depth + r : a.from(m + i + r, k).data;
-                    T* const row = c + (m + i) * ldc + j;
-                    const Depth<T> direct{1, depth, &line, pack_rows ? TR : Index(1), b.row_step};
-                    for (Index q = 0; q < in_place; q += TC)
-                        multiply(rows, smaller(TC, in_place - q), streams, direct, b.from(k, j + q).data, row + q, ldc,
-                                 ends);
-                    const Depth<T> packed{1, depth, &line, pack_rows ? TR : Index(1)};
-                    for (Index q = in_place; q < width; q += TC)
-                        multiply(rows, smaller(TC, width - q), streams, packed, b_panels + (q - in_place) * depth,
-                                 row + q, ldc, ends);
-                }
+            const Depth<T> direct{1, depth, &line, a.column_step, b.row_step}, packed{1, depth, &line, a.column_step};
+            pack_b(b.from(k, j + in_place), width - in_place, depth, scratch);
+            for (Index i = 0; i < M; i += TR) {
+                const Index rows = smaller(TR, M - i);
+                const T* streams[TR];
+                for (Index r = 0; r < rows; ++r) streams[r] = a.from(i + r, k).data;
+                T* const row = c + i * ldc + j;
+                for (Index q = 0; q < in_place; q += TC)
+                    multiply(rows, smaller(TC, in_place - q), streams, direct, b.from(k, j + q).data, row + q, ldc,
+                             ends);
+                for (Index q = in_place; q < width; q += TC)
+                    multiply(rows, smaller(TC, width - q), streams, packed, scratch + (q - in_place) * depth, row + q,
+                             ldc, ends);
             }
         }
     }

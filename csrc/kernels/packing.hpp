@@ -1,7 +1,7 @@
 // Packing: copying the operands of a matrix product into panels that the micro-kernel reads from front to back.
 //
 //   panel of B   (depth, tile_columns)   a row per step k, a lane per column; lanes that are not used hold anything
-//   panel of A   (depth, tile_rows)      only where A's numbers do not lie one after another along k
+//   panel of A   (depth, tile_rows)      of weights alone, where they do not lie one after another along k
 #pragma once
 
 #include "geometry.hpp"
@@ -15,15 +15,6 @@ constexpr Index most_depth = 320;  // steps of depth packed at a time
 // Rows of memory for a panel that is packed beside others, a step of all of them at a time. An odd number, lest the
 // rows of a step fall into the same few lines of the first-level cache and drive each other out.
 constexpr Index panel_rows(Index depth) { return depth | 1; }
-
-// One step of a panel of A: `count` numbers that lie `step` apart.
-template <class T>
-__attribute__((always_inline)) inline void pack_step(const T* from, Index step, Index count, T* to) {
-    if (count == tile_rows && step == 1)
-        __builtin_memcpy(to, from, sizeof(T) * tile_rows);
-    else
-        for (Index i = 0; i < count; ++i) to[i] = from[i * step];
-}
 
 // The sum of `count` vectors that lie a panel's row apart, in four chains that do not wait for each other.
 template <class T>
@@ -132,11 +123,12 @@ void transpose(const T* from, Index from_step, Index rows, Index columns, T* to,
     constexpr Index L = vector_lanes<T>;
     for (Index i = 0; i < rows; i += L) {
         const Index count = smaller(L, rows - i);
-        Index k = 0;
-        for (; k + L <= columns; k += L)
+        for (Index next = 0; columns >= L && next < columns; next += L) {
+            const Index k = smaller(next, columns - L);  // the last square may overlap the one before
             transpose_square(from + i * from_step + k, from_step, count, to + k * to_step + i, to_step,
                              typename Counting<int(L)>::Type());
-        for (; k < columns; ++k)
+        }
+        for (Index k = 0; columns < L && k < columns; ++k)
             for (Index j = 0; j < L; ++j) to[k * to_step + i + j] = j < count ? from[(i + j) * from_step + k] : T(0);
     }
 }
