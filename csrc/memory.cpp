@@ -14,7 +14,8 @@
 namespace pyconv {
 namespace {
 
-constexpr std::size_t page = 4096, huge_page = large_block, most_kept = std::size_t(1) << 28;
+constexpr std::size_t page = 4096, huge_page = std::size_t(1) << 21;
+constexpr std::size_t most_kept = std::size_t(1) << 28, most_blocks = 64;
 constexpr std::size_t most_in_heap = std::size_t(1) << 25;  // what is larger, glibc gives back to the system at once
 
 // Lies before the memory that is handed out, aligned to a cache line as this is, so that no vector straddles two.
@@ -23,13 +24,14 @@ struct alignas(64) Block {
     Block* older;      // while it is kept
 };
 
-bool is_large(std::size_t size) { return size >= huge_page; }
+bool is_large(std::size_t size) { return size >= std::size_t(large_block); }
+bool is_huge(std::size_t size) { return size >= huge_page; }
 
-// What lies before the memory that is handed out. Large arrays of others begin at the beginning of a page: a CPU takes
+// What lies before the memory that is handed out. Huge arrays of others begin at the beginning of a page: a CPU takes
 // the load of a number for that of one just stored if they stand at the same place of two pages, and waits for it.
 // Half a page apart, a kernel's loads run ahead of its stores.
-std::size_t lead(std::size_t size) { return is_large(size) ? 2048 : sizeof(Block); }
-std::align_val_t alignment(std::size_t size) { return std::align_val_t{is_large(size) ? huge_page : alignof(Block)}; }
+std::size_t lead(std::size_t size) { return is_huge(size) ? 2048 : sizeof(Block); }
+std::align_val_t alignment(std::size_t size) { return std::align_val_t{is_huge(size) ? huge_page : alignof(Block)}; }
 
 // What is kept, the newest first. Whoever finds it locked does without: nobody waits, not even the child of a process
 // that was forked while another thread held the lock.
@@ -49,7 +51,7 @@ Block* new_block(std::size_t size) {
     if (!memory) return nullptr;
 #ifdef __linux__
     // Of what is smaller than a huge page, nobody shall have a whole one. May fail: then pages are small.
-    if (is_large(size)) madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);
+    if (is_huge(size)) madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);
 #endif
     return new (memory + lead(size) - sizeof(Block)) Block{size, nullptr};
 }
@@ -79,10 +81,10 @@ void keep(Block* block) {
     lend(block);
     block->older = kept;
     kept = block;
-    std::size_t sum = 0;
+    std::size_t sum = 0, count = 0;
     for (Block** place = &kept; *place; place = &(*place)->older) {
         sum += (*place)->size;
-        if (sum > most_kept) return give_back_from(std::exchange(*place, nullptr));
+        if (sum > most_kept || ++count > most_blocks) return give_back_from(std::exchange(*place, nullptr));
     }
 }
 
@@ -100,8 +102,11 @@ Block* large(std::size_t size) {
 
 void* try_allocate(std::size_t bytes) noexcept {
     if (bytes > PTRDIFF_MAX) return nullptr;
-    const std::size_t size = bytes + lead(bytes + sizeof(Block));
-    Block* const block = is_large(size) ? large((size + page - 1) / page * page) : new_block(size);
+    const auto whole_pages = [](std::size_t count) { return (count + page - 1) / page * page; };
+    std::size_t size = bytes + sizeof(Block);
+    if (is_large(size)) size = whole_pages(size);
+    if (is_huge(size)) size = whole_pages(bytes + lead(size));
+    Block* const block = is_large(size) ? large(size) : new_block(size);
     return block ? block + 1 : nullptr;
 }
 

@@ -11,8 +11,8 @@
 
 namespace pyconv {
 
-// From this size on a block is kept when it is released.
-constexpr Index large_block = Index(1) << 21;
+// From this size on a block is kept when it is released: so large a one malloc may take from the system at every call.
+constexpr Index large_block = Index(1) << 17;
 
 // Memory aligned to a cache line; null where there is not enough.
 void* try_allocate(std::size_t bytes) noexcept;

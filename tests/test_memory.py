@@ -20,7 +20,7 @@ LISTS_MEMORY = Path("/proc/self/statm").exists()
 
 def ramp(mb, factor=1):
     """0, 1, 2, ... times a factor, as a convolution's result of so many megabytes."""
-    x = np.arange(mb * MB // 4, dtype=np.float32).reshape(1, 1, -1, 1024)
+    x = np.arange(int(mb * MB) // 4, dtype=np.float32).reshape(1, 1, -1, 1024)
     return pyconv.conv2d(x, np.full((1, 1, 1, 1), factor, np.float32))
 
 
@@ -45,7 +45,8 @@ def test_memory_of_a_large_result_serves_the_next_of_about_its_size():
 def test_only_large_results_lie_in_kept_memory():
     assert multiarray.get_handler_name(ramp(4)) == "pyconv"
     assert multiarray.get_handler_name(pyconv.layers.Relu().forward(ramp(4))) == "pyconv"
-    assert multiarray.get_handler_name(ramp(1)) == "default_allocator"
+    assert multiarray.get_handler_name(ramp(1 / 2)) == "pyconv"
+    assert multiarray.get_handler_name(ramp(1 / 16)) == "default_allocator"
     assert multiarray.get_handler_name(np.empty(4 * MB)) == "default_allocator"
 
 
@@ -58,6 +59,16 @@ def test_a_large_result_owns_its_memory_and_can_be_resized():
     assert not y[MB:].any()
     y.resize(1000, refcheck=False)
     np.testing.assert_array_equal(y, np.arange(1000))
+
+
+@pytest.mark.parametrize("size", [2**17, 2**21])
+def test_results_of_every_size_have_room(size):
+    """About the sizes from which on memory is kept, and comes in huge pages."""
+    W = np.full((1, 1, 1, 1), 2, np.float32)
+    for bytes_ in range(size - 4200, size + 4200, 60):
+        x = np.arange(bytes_ // 4, dtype=np.float32).reshape(1, 1, 1, -1)
+        results = [pyconv.conv2d(x, W) for _ in range(2)]
+        assert all(np.array_equal(y, 2 * x) for y in results)
 
 
 def test_a_large_result_is_counted_as_any_array_is():
