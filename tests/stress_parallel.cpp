@@ -40,7 +40,7 @@ void compute(int jobs, int most_parts) {
 // Nobody else writes to a block before it is released.
 void use_memory(int blocks) {
     for (int block = 0; block < blocks; ++block) {
-        const pyconv::Index count = (block % 3 + 1) * pyconv::large_block / 2;
+        const pyconv::Index count = pyconv::large_block / 2 << block % 7;  // from what is not kept to huge pages
         const pyconv::Scratch<char> scratch(count), other(count);
         for (pyconv::Index i = 0; i < count; i += 1000) scratch.data()[i] = char(block), other.data()[i] = 0;
         for (pyconv::Index i = 0; i < count; i += 1000)

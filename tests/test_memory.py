@@ -46,6 +46,10 @@ def test_only_large_results_lie_in_kept_memory():
     assert multiarray.get_handler_name(ramp(4)) == "pyconv"
     assert multiarray.get_handler_name(pyconv.layers.Relu().forward(ramp(4))) == "pyconv"
     assert multiarray.get_handler_name(ramp(1 / 2)) == "pyconv"
+    y, argmax = pyconv.max_pool2d(ramp(4), 2, 2, 2)
+    assert multiarray.get_handler_name(y) == multiarray.get_handler_name(argmax) == "pyconv"
+    argmax = pyconv.conv2d_block(ramp(4), np.ones((1, 1, 1, 1), np.float32), pool=(2, 2))[1]
+    assert multiarray.get_handler_name(argmax) == "pyconv"
     assert multiarray.get_handler_name(ramp(1 / 16)) == "default_allocator"
     assert multiarray.get_handler_name(np.empty(4 * MB)) == "default_allocator"
 

@@ -25,7 +25,7 @@ py::tuple affine_backward(const Array<T>& x, const Array<T>& dout, const Array<T
             "y and dout differ in shape");
     std::optional<Array<T>> dx;
     if (need_dx) dx = allocate<T>({x.shape(0), x.shape(1)});
-    Array<T> dW = allocate<T>({W.shape(0), W.shape(1)}), db(W.shape(1));
+    Array<T> dW = allocate<T>({W.shape(0), W.shape(1)}), db = allocate<T>({W.shape(1)});
     run(kernels<T>().affine_backward, elements(x), elements(dout), elements(W), y ? elements(*y) : nullptr,
         dx ? dx->mutable_data() : nullptr, dW.mutable_data(), db.mutable_data(), x.shape(0), x.shape(1), W.shape(1));
     return py::make_tuple(dx, dW, db);

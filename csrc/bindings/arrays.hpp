@@ -16,6 +16,7 @@
 #include <optional>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #include "../dispatch.hpp"
 #include "memory.hpp"
@@ -88,10 +89,17 @@ inline py::dtype unsigned_dtype(int bytes) {
     return bytes == 4 ? py::dtype::of<std::uint32_t>() : py::dtype::of<std::uint64_t>();
 }
 
+// An array for a result. All of them are made here, so that the memory of large ones is kept.
+inline py::array allocate(const py::dtype& dtype, py::array::ShapeContainer shape) {
+    Index bytes = dtype.itemsize();
+    for (const Index size : *shape) bytes = product({bytes, size});
+    const LargeArrayMemory memory(bytes);
+    return py::array(dtype, std::move(shape));
+}
+
 template <class T>
-Array<T> allocate(std::initializer_list<Index> shape) {
-    const LargeArrayMemory memory(product({product(shape), Index(sizeof(T))}));
-    return Array<T>(py::array::ShapeContainer(shape));
+Array<T> allocate(py::array::ShapeContainer shape) {
+    return py::reinterpret_steal<Array<T>>(allocate(py::dtype::of<T>(), std::move(shape)).release());
 }
 
 template <class T>

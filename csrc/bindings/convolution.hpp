@@ -54,7 +54,7 @@ py::tuple conv2d_backward_weight(const Array<T>& x, const Array<T>& dout, const 
     const Extent output = convolved_extent(input, filter, window, groups);
     require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
     Array<T> dW = like<T>(filter);
-    Array<T> db(filter.n);
+    Array<T> db = allocate<T>({filter.n});
     run(kernels<T>().conv2d_backward_weight, elements(x), elements(dout), dW.mutable_data(), db.mutable_data(), input,
         filter, output, window, groups);
     return py::make_tuple(dW, db);
@@ -81,7 +81,7 @@ py::tuple conv2d_block(const Array<T>& x, const Array<T>& W, const std::optional
     py::object argmax = py::none();
     void* winners = nullptr;
     if (need_argmax && taps > 1) {
-        py::array array(unsigned_dtype(bytes), {input.n, filter.n, pooled.h, pooled.w});
+        py::array array = allocate(unsigned_dtype(bytes), {input.n, filter.n, pooled.h, pooled.w});
         winners = array.mutable_data();
         argmax = array;
     }
@@ -107,7 +107,7 @@ py::tuple conv2d_block_backward(const Array<T>& x, const Array<T>& W, const Arra
     std::optional<Array<T>> dx;
     if (need_dx) dx = like<T>(input);
     Array<T> dW = like<T>(filter);
-    Array<T> db(filter.n);
+    Array<T> db = allocate<T>({filter.n});
     run(kernels<T>().conv2d_block_backward, elements(x), elements(W), elements(y), elements(dout),
         argmax ? argmax->data() : nullptr, bytes, dx ? dx->mutable_data() : nullptr, dW.mutable_data(),
         db.mutable_data(), input, filter, output, window, groups, Extent{pool[0], pool[1]});

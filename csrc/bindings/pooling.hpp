@@ -22,7 +22,7 @@ py::tuple max_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mo
     const Shape pooled{input.n, input.c, output.h, output.w};
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
     Array<T> y = like<T>(pooled);
-    py::array argmax(unsigned_dtype(bytes), {pooled.n, pooled.c, pooled.h, pooled.w});
+    py::array argmax = allocate(unsigned_dtype(bytes), {pooled.n, pooled.c, pooled.h, pooled.w});
     run(kernels<T>().max_pool2d, elements(x), y.mutable_data(), argmax.mutable_data(), bytes, input, output, window);
     return py::make_tuple(y, argmax);
 }

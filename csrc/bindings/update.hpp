@@ -9,8 +9,7 @@ namespace pyconv::bindings {
 
 template <class T>
 Array<T> of_shape(const Array<T>& a) {
-    const LargeArrayMemory memory(Index(a.nbytes()));
-    return Array<T>(py::array::ShapeContainer(a.shape(), a.shape() + a.ndim()));
+    return allocate<T>(py::array::ShapeContainer(a.shape(), a.shape() + a.ndim()));
 }
 
 template <class T>
