@@ -136,7 +136,10 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
                        const Window& window, const Sizes& s, Index groups) {
     constexpr Index L = vector_lanes<T>, TR = pooled_rows;
     const PooledGeometry<T> g(input, convolved, window, s.CG);
-    const Index tiles = divided_up(s.FG, TR), P = g.output.h * g.output.w, units = input.n * g.strips * groups * tiles;
+    // A unit of work is a tile, TR filters at a vector of windows, of a group and a strip. The last one of a strip's
+    // filters takes the windows behind its vector, too: they overlap it where they are no whole vectors.
+    const Index vectors = g.output.h / g.strips * g.output.w / L, pieces = divided_up(s.FG, TR) * vectors;
+    const Index P = g.output.h * g.output.w, units = input.n * g.strips * groups * pieces;
     const int parts = threads_for(units, double(input.n * groups) * double(s.FG * s.K) * double(s.P));
     const Index part_size = rounded_up(s.CG * g.channel_size() + L, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
@@ -151,21 +154,25 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
         T* const columns = scratch.data() + part * part_size;
         const Range mine = share(units, parts, part);
         for (Index unit = mine.begin; unit < mine.end;) {
-            // the filters of one strip and group that are this part's
-            const Index group = unit / tiles % groups, at = unit / tiles / groups, n = at / g.strips;
+            // the tiles of one strip and group that are this part's
+            const Index group = unit / pieces % groups, at = unit / pieces / groups, n = at / g.strips;
             const Range strip = share(g.output.h, int(g.strips), int(at % g.strips));
-            const Range mine_here{unit % tiles, smaller(tiles, unit % tiles + mine.end - unit)};
+            const Range mine_here{unit % pieces, smaller(pieces, unit % pieces + mine.end - unit)};
             unit += mine_here.size();
             const Index group_size = s.CG * input.h * input.w;
             g.copy_columns(x + (n * groups + group) * group_size, x + input.n * groups * group_size, s.CG, strip,
                            columns);
             const Index windows = strip.size() * g.output.w;
-            for (Index tile = mine_here.begin; tile < mine_here.end; ++tile) {
+            for (Index piece = mine_here.begin; piece < mine_here.end;) {
+                const Index tile = piece / vectors;
+                const Range some{piece % vectors, smaller(vectors, piece % vectors + mine_here.end - piece)};
+                piece += some.size();
                 const Index f = group * s.FG + tile * TR, count = smaller(TR, s.FG - tile * TR);
                 const T* rows[TR];
                 for (Index i = 0; i < TR; ++i) rows[i] = W + (f + smaller(i, count - 1)) * s.K;
                 const Index to = (n * groups * s.FG + f) * P + strip.begin * g.output.w;
-                for (Index next = 0; next < windows; next += L) {
+                const Index end = some.end < vectors ? some.end * L : windows;
+                for (Index next = some.begin * L; next < end; next += L) {
                     const Index p = smaller(next, windows - L);  // the last vector may overlap the one before
                     pool_tile<TR>(rows, s.K, Taps4<T>{columns + p, offsets.data()}, b ? b + f : nullptr, count,
                                   Maximum<T, true>{y + to + p, argmax ? argmax + to + p : nullptr, 1}, P);
