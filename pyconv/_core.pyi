@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ def conv2d_block_backward(
     pool: tuple[int, int],
     need_dx: bool,
 ) -> tuple[_Array | None, _Array, _Array]: ...
+def chain(calls: list[tuple[Any, ...]]) -> Callable[[_Array], _Array]: ...
+def same_objects(now: list[dict[str, Any]], then: list[dict[str, Any]]) -> bool: ...
 def affine(x: _Array, W: _Array, b: _Array | None, relu: bool) -> _Array: ...
 def affine_backward(
     x: _Array, dout: _Array, W: _Array, y: _Array | None, need_dx: bool

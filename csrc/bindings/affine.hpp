@@ -7,11 +7,13 @@ namespace pyconv::bindings {
 
 template <class T>
 Array<T> affine(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b, bool relu) {
-    require(x.ndim() == 2 && W.ndim() == 2 && x.shape(1) == W.shape(0), "x (N, D) and W (D, M) do not fit together");
+    Index inputs = 1;  // of a sample of any shape
+    for (Index axis = 1; axis < x.ndim(); ++axis) inputs *= x.shape(axis);
+    require(x.ndim() >= 2 && W.ndim() == 2 && inputs == W.shape(0), "x (N, ...) and W (D, M) do not fit together");
     require(!b || (b->ndim() == 1 && b->shape(0) == W.shape(1)), "b must have one entry per column of W");
     Array<T> y = allocate<T>({x.shape(0), W.shape(1)});
     run(kernels<T>().affine, elements(x), elements(W), b ? elements(*b) : nullptr, y.mutable_data(), x.shape(0),
-        x.shape(1), W.shape(1), relu);
+        inputs, W.shape(1), relu);
     return y;
 }
 

@@ -67,9 +67,10 @@ inline Extent pooled_block(const Extent& convolved, const Sizes2& pool) {
     return {convolved.h / pool[0], convolved.w / pool[1]};
 }
 
+// `argmax`: where to put the array of the maxima's places, or null.
 template <class T>
-py::tuple conv2d_block(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b,
-                       const WindowFields& fields, Index groups, const Sizes2& pool, bool need_argmax) {
+Array<T> convolved_block(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b,
+                         const WindowFields& fields, Index groups, const Sizes2& pool, py::object* argmax) {
     const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
     const Window window = window_of(fields);
     const Extent output = convolved_extent(input, filter, window, groups), pooled = pooled_block(output, pool);
@@ -78,15 +79,22 @@ py::tuple conv2d_block(const Array<T>& x, const Array<T>& W, const std::optional
     Array<T> y = like<T>({input.n, filter.n, pooled.h, pooled.w});
     const Index taps = pool[0] * pool[1];
     const int bytes = smallest_unsigned(taps - 1);
-    py::object argmax = py::none();
     void* winners = nullptr;
-    if (need_argmax && taps > 1) {
+    if (argmax && taps > 1) {
         py::array array = allocate(unsigned_dtype(bytes), {input.n, filter.n, pooled.h, pooled.w});
         winners = array.mutable_data();
-        argmax = array;
+        *argmax = array;
     }
     run(kernels<T>().conv2d_block, elements(x), elements(W), b ? elements(*b) : nullptr, y.mutable_data(), winners,
         bytes, input, filter, output, window, groups, Extent{pool[0], pool[1]});
+    return y;
+}
+
+template <class T>
+py::tuple conv2d_block(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b,
+                       const WindowFields& fields, Index groups, const Sizes2& pool, bool need_argmax) {
+    py::object argmax = py::none();
+    const Array<T> y = convolved_block<T>(x, W, b, fields, groups, pool, need_argmax ? &argmax : nullptr);
     return py::make_tuple(y, argmax);
 }
 

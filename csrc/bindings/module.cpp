@@ -5,6 +5,7 @@
 
 #include "../parallel.hpp"
 #include "affine.hpp"
+#include "chain.hpp"
 #include "columns.hpp"
 #include "convolution.hpp"
 #include "pooling.hpp"
@@ -82,6 +83,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     pyconv::kernels();  // a wrong PYCONV_ISA is an error of the import, not of the first call
     register_kernels<float>(m);
     register_kernels<double>(m);
+    m.def("chain", chain, "calls"_a);
+    m.def("same_objects", same_objects, "now"_a, "then"_a);
     py::list names;
 #define PYCONV_NAME(name, parameters) names.append(#name);
     PYCONV_KERNELS(PYCONV_NAME)

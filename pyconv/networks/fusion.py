@@ -7,9 +7,8 @@ no kernel for, its layers compute one after another.
 """
 
 import math
-from collections.abc import Collection
 from operator import attrgetter, is_
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from ..layers import Affine, Convolution, Layer, Pooling, Relu
 from ..layers.base import Keeps, gradient_like
 from ..window import Window, explicit, per_axis
 
-L = TypeVar("L", bound=Layer)
 # A block stands for these functions, and not for others that someone put in their place.
 KINDS: tuple[type[Layer], ...] = (Convolution, Relu, Pooling, Affine)
 functions_of = attrgetter("forward", "backward")
@@ -59,6 +57,13 @@ class Step:
                     held.append(array)
         return held
 
+    def known(self, shape: tuple[int, ...]) -> "Known | None":
+        """The kernel's arguments in the last `forward`; None where none did it all.
+
+        `shape` is that of a sample then: another thread may have asked the step about others since.
+        """
+        return None
+
     def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
         """Output for a batch. `keep`: whether a `backward` follows, for which to keep it."""
         for layer in self.layers:
@@ -84,17 +89,28 @@ def _can_leave_dx_out(layer: Layer) -> bool:
     return any(function is OWN_FUNCTIONS[kind][1] for kind in (Convolution, Affine))
 
 
-class ConvolutionBlock(Step):
-    """Convolution, ReLU and, where there is one, max-pooling in windows side by side."""
+class Block(Step):
+    """Layers that one kernel computes, where it can."""
 
     frees = True
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__(*layers)
+        self._memory = Memory()
+
+    def known(self, shape: tuple[int, ...]) -> "Known | None":
+        known = self._memory.known
+        return known if known is not None and known.shape == shape else None
+
+
+class ConvolutionBlock(Block):
+    """Convolution, ReLU and, where there is one, max-pooling in windows side by side."""
 
     def __init__(
         self, convolution: Convolution, relu: Relu, pooling: Pooling | None = None
     ) -> None:
         super().__init__(convolution, relu, *([pooling] if pooling is not None else []))
         self.convolution, self.relu, self.pooling = convolution, relu, pooling
-        self._memory = _Memory()
 
     def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
         if keep:
@@ -129,7 +145,7 @@ class ConvolutionBlock(Step):
 
     def _check(self, x: Array) -> tuple[Any, ...] | None:
         """What the kernel takes beside x, or None where it cannot do what the layers do."""
-        if self.pooling is not None and not _stands_side_by_side(self.pooling):
+        if self.pooling is not None and not stands_side_by_side(self.pooling):
             return None
         layer, pool = self.convolution, (1, 1)
         _, W, b, window, groups = checks.conv2d(
@@ -174,7 +190,7 @@ class ConvolutionBlock(Step):
         return dx
 
 
-def _stands_side_by_side(pooling: Pooling) -> bool:
+def stands_side_by_side(pooling: Pooling) -> bool:
     """Whether its windows neither overlap nor leave gaps nor reach over padding, for maxima."""
     return (
         pooling.mode == "max"
@@ -185,15 +201,12 @@ def _stands_side_by_side(pooling: Pooling) -> bool:
     )
 
 
-class AffineBlock(Step):
+class AffineBlock(Block):
     """Affine and, where there is one, the ReLU after it."""
-
-    frees = True
 
     def __init__(self, affine: Affine, relu: Relu | None = None) -> None:
         super().__init__(affine, *([relu] if relu is not None else []))
         self.affine, self.relu = affine, relu
-        self._memory = _Memory()
 
     def forward(self, x: Array, train_flg: bool, keep: bool) -> Array:
         if keep:
@@ -205,12 +218,12 @@ class AffineBlock(Step):
             if x.ndim < 2:  # the layer has a sentence about it
                 return super().forward(x, train_flg, keep)
             rows = x.reshape(len(x), math.prod(x.shape[1:]))
-            arguments = checks.affine(rows, affine.W, affine.b, False)[1:]
+            arguments = *checks.affine(rows, affine.W, affine.b, False)[1:], self.relu is not None
             self._memory.keep(x, settings, arguments)
-        W, b = arguments
+        W, b, relu = arguments
         rows = x if x.ndim == 2 else x.reshape(len(x), len(W))
         kernels = ops if current_backend() == "check" else _core
-        y: Array = kernels.affine(rows, W, b, self.relu is not None)
+        y: Array = kernels.affine(rows, W, b, relu)
         if keep:
             self._kept = (x.shape, rows, W, y)
         affine.x = None  # see ConvolutionBlock._forget
@@ -234,7 +247,20 @@ class AffineBlock(Step):
         return Keeps(input=True, output=True)
 
 
-class _Memory:
+class Known(NamedTuple):
+    """What a check found, and what of."""
+
+    shape: tuple[int, ...]  # of a sample
+    dtype: np.dtype[Any]
+    settings: tuple[object, ...]
+    arguments: tuple[Any, ...]  # that the kernel takes beside x
+
+    def fits(self, x: Array) -> bool:
+        """Whether it was found for samples like these."""
+        return x.shape[1:] == self.shape and x.dtype == self.dtype
+
+
+class Memory:
     """What a check found, for as long as it would find the same: checks cost more than kernels.
 
     Settings are compared by identity, so only those that cannot change inside are remembered, and
@@ -242,16 +268,14 @@ class _Memory:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[Any, ...] | None = None
+        self.known: Known | None = None
 
     def recall(self, x: Array, settings: tuple[object, ...]) -> tuple[Any, ...] | None:
         """What `keep` was given for the same settings and images like `x`."""
-        if self._last is None:
-            return None
-        shape, dtype, known, arguments = self._last
-        if x.shape[1:] == shape and x.dtype == dtype and all(map(is_, settings, known)):
-            found: tuple[Any, ...] = arguments
-            return found
+        known = self.known
+        if known is not None and known.fits(x) and all(map(is_, settings, known.settings)):
+            return known.arguments
+        self.known = None  # what is known is always of the last forward
         return None
 
     def keep(self, x: Array, settings: tuple[object, ...], arguments: tuple[Any, ...]) -> None:
@@ -261,60 +285,4 @@ class _Memory:
         except TypeError:  # a list could change without becoming another object
             return
         if arguments[0] is W and (arguments[1] is b or arguments[1] is None):
-            self._last = (x.shape[1:], x.dtype, settings, arguments)
-
-
-class Plan:
-    """The steps of a network, made anew when its layers are others or computed otherwise."""
-
-    def __init__(self) -> None:
-        self._made: tuple[tuple[object, ...], list[Step]] = ((), [])
-
-    def __reduce__(self) -> tuple[type["Plan"], tuple[()]]:
-        """A copy is of other layers: it begins anew."""
-        return Plan, ()
-
-    def steps(self, layers: Collection[Layer], fused: bool) -> list[Step]:
-        """The layers in order, neighbours in blocks where `fused`."""
-        fused = bool(fused) and current_backend() != "reference"
-        # Whoever gives one layer a function of its own gives it an attribute more.
-        attributes = [*map(len, map(vars, layers))]
-        basis = (fused, [*layers], attributes, [*map(functions_of, KINDS)])
-        known, steps = self._made
-        if basis != known:
-            steps = _blocks(list(layers)) if fused else [Step(layer) for layer in layers]
-            self._made = (basis, steps)
-        return steps
-
-
-def _blocks(layers: list[Layer]) -> list[Step]:
-    steps: list[Step] = []
-    while layers:
-        block = _first_block(layers)
-        steps.append(block)
-        layers = layers[len(block.layers) :]
-    return steps
-
-
-def _first_block(layers: list[Layer]) -> Step:
-    """As many of the first layers as one kernel computes."""
-    first = layers[0]
-    second = layers[1] if len(layers) > 1 else None
-    third = layers[2] if len(layers) > 2 else None
-    relu = second if _is_exactly(second, Relu) else None
-    if _is_exactly(first, Affine):
-        return AffineBlock(first, relu)
-    if _is_exactly(first, Convolution) and relu is not None:
-        if _is_exactly(third, Pooling) and _stands_side_by_side(third):
-            return ConvolutionBlock(first, relu, third)
-        return ConvolutionBlock(first, relu)
-    return Step(first)
-
-
-def _is_exactly(layer: Layer | None, kind: type[L]) -> TypeGuard[L]:
-    """Whether it is of `kind`, with that class's own functions."""
-    return (
-        type(layer) is kind
-        and functions_of(kind) == OWN_FUNCTIONS[kind]
-        and not {"forward", "backward"} & vars(layer).keys()
-    )
+            self.known = Known(x.shape[1:], x.dtype, settings, arguments)

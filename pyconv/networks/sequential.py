@@ -16,8 +16,9 @@ from ..layers.loss import one_hot
 from ..summary import Row, print_summary
 from ..window import whole
 from .arrays import Arrays
-from .fusion import Plan, Step
+from .fusion import Step
 from .memory_plan import MemoryPlan, make_plan
+from .plan import Plan
 
 
 class Sequential:
@@ -110,6 +111,10 @@ class Sequential:
             When `x` has not the dtype or the shape that the network takes.
         """
         x = checks.float_array("x", x)
+        if not self._in_gradient:
+            scores = self._plan.predict(x, self.layers.values(), self.fused)
+            if scores is not None:
+                return scores
         if self.input_dim is not None and x.shape[1:] != self.input_dim:
             sizes = ", ".join(map(str, self.input_dim))
             raise ValueError(f"x has shape {x.shape}, but {self.name} takes a batch (N, {sizes})")
@@ -119,10 +124,15 @@ class Sequential:
                 f"x.astype(np.{self.dtype}), or make the network with dtype=np.{x.dtype}"
             )
         steps = self._plan.steps(self.layers.values(), self.fused)
+        known = []
         for step in steps:
+            shape = np.shape(x)[1:]
             x = step.forward(x, train_flg, keep=self._in_gradient)
+            known.append(step.known(shape))
         if self._in_gradient:
             self._steps_taken = steps
+        else:
+            self._plan.prepare(self.layers.values(), known)
         return x
 
     def loss(self, x: Array, t: Array, train_flg: bool = True) -> float:
