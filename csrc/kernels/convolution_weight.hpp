@@ -15,7 +15,10 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// The sums of one part: dW^T of every block of tile_columns filters (K, tile_columns), and their db (tile_columns).
+// The filters of a block meet a strip's pixels together: as few of them as make re-reading these cheap.
+constexpr Index most_block_filters = 64;
+
+// The sums of one part: of every panel of a block's filters dW^T (K, tile_columns), and their db (tile_columns).
 //
 // A unit of work is a block of filters times a tile of taps. Where the weights are few, each thread instead takes
 // strips of the batch for all of them, and the threads' sums are added up in order.
@@ -23,14 +26,17 @@ template <class T>
 class WeightGradient {
 public:
     WeightGradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g, const Sizes& s, Index groups)
-        : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, false),
-          blocks_(groups * divided_up(s.FG, TC)), tiles_(divided_up(s.K, tile_rows)), rows_(divided_up(s.K, tiles_)),
+        : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, false), groups_(groups),
+          group_blocks_(divided_up(s.FG, most_block_filters)), blocks_(groups * group_blocks_),
+          panels_(divided_up(divided_up(divided_up(s.FG, L), group_blocks_), tile_vectors)),
+          tiles_(divided_up(s.K, tile_rows)), rows_(divided_up(s.K, tiles_)),
           work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
           by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
           channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)),
           line_step_(g.most_lines(strips_.rows) * g.pitch),
-          panel_size_(strips_.rows * g.output.w * TC), sums_size_((by_strip_ ? blocks_ : 1) * (s.K + 1) * TC),
-          part_size_(rounded_up(panel_size_ + sums_size_ + channels_ * line_step_, 64 / Index(sizeof(T)))),
+          panel_size_(strips_.rows * g.output.w * TC), block_size_(panels_ * (s.K + 1) * TC),
+          sums_size_((by_strip_ ? blocks_ : 1) * block_size_),
+          part_size_(rounded_up(panels_ * panel_size_ + sums_size_ + channels_ * line_step_, 64 / Index(sizeof(T)))),
           scratch_(parts_ * part_size_), offsets_(g.taps), row_starts_(parts_ * strips_.rows) {
         g.find_offsets(offsets_.data());
     }
@@ -58,45 +64,50 @@ private:
     bool few_weights() const {
         const int threads = threads_for(strips_.count, work_);
         return blocks_ * tiles_ < 16 * threads ||
-               (strips_.count >= 4 * threads && threads * blocks_ * TC * s_.K <= 1 << 18);
+               (strips_.count >= 4 * threads && threads * blocks_ * panels_ * TC * s_.K <= 1 << 18);
     }
 
     T* part(int index) const { return scratch_.data() + index * part_size_; }
     T* sums(int index, Index block) const {
-        return part(index) + panel_size_ + (by_strip_ ? block * (s_.K + 1) * TC : 0);
+        return part(index) + panels_ * panel_size_ + (by_strip_ ? block * block_size_ : 0);
     }
 
-    // The first filter of a block, of all, and how many it has.
-    Index first_filter(Index block) const {
-        const Index of_group = divided_up(s_.FG, TC);
-        return block / of_group * s_.FG + block % of_group * TC;
+    // The filters of a block, counted over all groups.
+    Range filters_of(Index block) const {
+        const Index group = block / group_blocks_;
+        const Range vectors = share(divided_up(s_.FG, L), int(group_blocks_), int(block % group_blocks_));
+        return {group * s_.FG + vectors.begin * L, group * s_.FG + smaller(s_.FG, vectors.end * L)};
     }
-    Index filter_count(Index block) const { return smaller(TC, s_.FG - block % divided_up(s_.FG, TC) * TC); }
 
     // Sums taps ks of a block over strips.
     void sum_block(int index, Index block, Range ks, Range strips) {
-        const Index f = first_filter(block), filters = filter_count(block), OH = g_.output.h, OW = g_.output.w;
-        const Index group = f / s_.FG, plane = g_.input.h * g_.input.w, lanes = rounded_up(filters, vector_lanes<T>);
-        const T* const group_x = x_ + group * s_.CG * plane;
-        T* const panel = part(index);
+        const Index OH = g_.output.h, OW = g_.output.w, plane = g_.input.h * g_.input.w;
+        const T* const group_x = x_ + block / group_blocks_ * s_.CG * plane;
+        const Range filters = filters_of(block);
+        T* const panels = part(index);
         T* const block_sums = sums(index, block);
-        T* const block_db = block_sums + s_.K * TC;
-        T* const lines = panel + panel_size_ + sums_size_;
+        T* const lines = panels + panels_ * panel_size_ + sums_size_;
         Index* const row_start = row_starts_.data() + index * strips_.rows;
-        fill(block_sums + ks.begin * TC, ks.size() * TC, T(0));
-        fill(block_db, TC, T(0));
+        for_panels<T>(filters, [&](Index panel, Range) {
+            T* const panel_sums = block_sums + panel * (s_.K + 1) * TC;
+            fill(panel_sums + ks.begin * TC, ks.size() * TC, T(0));
+            fill(panel_sums + s_.K * TC, TC, T(0));
+        });
         for (Index at = strips.begin; at < strips.end; ++at) {
             const Range strip = strips_.at(at);
             g_.find_rows(strip, row_start);
-            for (Index row = strip.begin; row < strip.end;) {  // of each image
-                const Index rows = smaller(OH - row % OH, strip.end - row);
-                const T* from = dout_ + (row / OH * blocks_filters() + f) * s_.P + row % OH * OW;
-                transpose(from, s_.P, filters, rows * OW, panel + (row - strip.begin) * OW * TC, TC);
-                row += rows;
-            }
-            if (ks.begin == 0)
-                for (Index j = 0; j < lanes; j += L)
-                    store<L>(block_db + j, load<L>(block_db + j) + add_rows(panel + j, strip.size() * OW));
+            for_panels<T>(filters, [&](Index panel, Range fs) {
+                T* const to = panels + panel * panel_size_;
+                for (Index row = strip.begin; row < strip.end;) {  // of each image
+                    const Index rows = smaller(OH - row % OH, strip.end - row);
+                    const T* from = dout_ + (row / OH * groups_ * s_.FG + fs.begin) * s_.P + row % OH * OW;
+                    transpose(from, s_.P, fs.size(), rows * OW, to + (row - strip.begin) * OW * TC, TC);
+                    row += rows;
+                }
+                T* const db = block_sums + (panel * (s_.K + 1) + s_.K) * TC;
+                for (Index j = 0; ks.begin == 0 && j < fs.size(); j += L)
+                    store<L>(db + j, load<L>(db + j) + add_rows(to + j, strip.size() * OW));
+            });
             // as many taps at a time as there is room for their channels' lines
             const Index step = channels_ == s_.CG ? s_.K : larger((channels_ - 2) * g_.taps / rows_, 1) * rows_;
             for (Index k = ks.begin; k < ks.end; k += step) {
@@ -109,12 +120,12 @@ private:
                     upcoming = {g_, group_x, channels_of(taps_from(now.end)), strip, products};
                 else if (copied && at + 1 < strips.end)
                     upcoming = {g_, group_x, channels_of(taps_from(ks.begin)), strips_.at(at + 1), products};
-                multiply_taps(now, strip, lanes, group_x, panel, lines, row_start, block_sums, upcoming);
+                multiply_taps(now, strip, filters, group_x, panels, lines, row_start, block_sums, upcoming);
             }
         }
     }
 
-    void multiply_taps(Range ks, Range strip, Index lanes, const T* group_x, const T* panel, T* lines,
+    void multiply_taps(Range ks, Range strip, Range filters, const T* group_x, const T* panels, T* lines,
                        const Index* row_start, T* block_sums, Upcoming<T>& upcoming) {
         const Index plane = g_.input.h * g_.input.w;
         const Range channels = channels_of(ks);
@@ -130,8 +141,11 @@ private:
             for (Index i = 0; i < rows; ++i)
                 a[i] = first_line + ((k + i) / g_.taps - channels.begin) * channel_step +
                        offsets_.data()[(k + i) % g_.taps];
-            tile_of<T>(rows, lanes / vector_lanes<T>)(a, positions, panel, block_sums + k * TC, TC,
-                                                      Ends<T>{true, nullptr, false});
+            for_panels<T>(filters, [&](Index panel, Range fs) {
+                T* const to = block_sums + (panel * (s_.K + 1) + k) * TC;
+                tile_of<T>(rows, divided_up(fs.size(), L))(a, positions, panels + panel * panel_size_, to, TC,
+                                                           Ends<T>{true, nullptr, false});
+            });
         }
     }
 
@@ -139,26 +153,29 @@ private:
 
     // Writes taps ks of a block, `count` parts' sums added up.
     void finish(Index block, Range ks, const T* block_sums, int count) {
-        const Index f = first_filter(block);
-        const auto total = [&](Index at) { return sum_of_parts(block_sums + at, part_size_, count); };
-        for (Index j = 0; j < filter_count(block); ++j) {
-            for (Index k = ks.begin; k < ks.end; ++k) dW_[(f + j) * s_.K + k] = total(k * TC + j);
-            if (ks.begin == 0) db_[f + j] = total(s_.K * TC + j);
-        }
+        for_panels<T>(filters_of(block), [&](Index panel, Range fs) {
+            const T* const panel_sums = block_sums + panel * (s_.K + 1) * TC;
+            for (Index f = fs.begin; f < fs.end; ++f) {
+                const auto total = [&](Index k) {
+                    return sum_of_parts(panel_sums + k * TC + (f - fs.begin), part_size_, count);
+                };
+                for (Index k = ks.begin; k < ks.end; ++k) dW_[f * s_.K + k] = total(k);
+                if (ks.begin == 0) db_[f] = total(s_.K);
+            }
+        });
     }
-
-    Index blocks_filters() const { return blocks_ / divided_up(s_.FG, TC) * s_.FG; }
 
     const T *x_, *dout_;
     T *dW_, *db_;
     const Geometry& g_;
     const Sizes& s_;
     Strips<T> strips_;
-    Index blocks_, tiles_, rows_;  // of taps in a tile
+    Index groups_, group_blocks_, blocks_, panels_;  // blocks of a group, of all, and panels of a block
+    Index tiles_, rows_;                             // of taps, and taps of a tile
     double work_;
     bool by_strip_;
     int parts_;
-    Index channels_, line_step_, panel_size_, sums_size_, part_size_;
+    Index channels_, line_step_, panel_size_, block_size_, sums_size_, part_size_;
     Scratch<T> scratch_;
     Scratch<Index> offsets_, row_starts_;
 };

@@ -20,15 +20,15 @@ struct Matrix {
 };
 
 template <class T>
-constexpr Index gemm_scratch = most_depth * fewest_positions;
+constexpr Index gemm_scratch = most_depth * rounded_up(fewest_positions, tile_columns<T>);
 
 // Panels of B: (depth, tile_columns) each.
 template <class T>
 void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
     constexpr Index TC = tile_columns<T>;
-    for (Index j = 0; j < columns; j += TC, to += depth * TC) {
-        const Index count = smaller(TC, columns - j);
-        const T* from = b.data + j * b.column_step;
+    for_panels<T>({0, columns}, [&](Index, Range some) {
+        const Index count = some.size();
+        const T* from = b.data + some.begin * b.column_step;
         if (b.column_step != 1)
             transpose(from, b.column_step, count, depth, to, TC);
         else if (count == TC)
@@ -38,7 +38,8 @@ void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
                 copy(to + k * TC, from + k * b.row_step, count);
                 fill_few(to + k * TC + count, rounded_up(count, vector_lanes<T>) - count, T(0));
             }
-    }
+        to += depth * TC;
+    });
 }
 
 // y (columns) += a (K) B for neighbouring columns, `vectors` vectors of them side by side; the last vector overlaps
@@ -82,9 +83,9 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
         return multiply_one_row(N, K, a, b, c, accumulate);
     for (Index j = 0; j < N; j += fewest_positions) {
         const Index width = smaller(fewest_positions, N - j);
-        // A panel that only few rows meet is not worth packing, nor one whose rows lie so close together that memory
-        // is read as if from front to back: whole vectors of B are read where they lie.
-        const Index in_place = b.column_step == 1 && (M <= TR || b.row_step <= 256) ? width / L * L : 0;
+        // A panel that only few rows meet is not worth packing, nor one whose rows are so large a part of B's that
+        // memory is read as if from front to back: whole vectors of B are read where they lie.
+        const Index in_place = b.column_step == 1 && (M <= TR || b.row_step <= 4 * TC) ? width / L * L : 0;
         for (Index k = 0; k < K; k += most_depth) {
             const Index depth = smaller(most_depth, K - k), line = 0;
             const Ends<T> ends{accumulate || k > 0, nullptr, false};
@@ -95,12 +96,14 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
                 const T* streams[TR];
                 for (Index r = 0; r < rows; ++r) streams[r] = a.from(i + r, k).data;
                 T* const row = c + i * ldc + j;
-                for (Index q = 0; q < in_place; q += TC)
-                    multiply(rows, smaller(TC, in_place - q), streams, direct, b.from(k, j + q).data, row + q, ldc,
-                             ends);
-                for (Index q = in_place; q < width; q += TC)
-                    multiply(rows, smaller(TC, width - q), streams, packed, scratch + (q - in_place) * depth, row + q,
+                for_panels<T>({0, in_place}, [&](Index, Range some) {
+                    multiply(rows, some.size(), streams, direct, b.from(k, j + some.begin).data, row + some.begin,
                              ldc, ends);
+                });
+                for_panels<T>({in_place, width}, [&](Index panel, Range some) {
+                    multiply(rows, some.size(), streams, packed, scratch + panel * depth * TC, row + some.begin, ldc,
+                             ends);
+                });
             }
         }
     }

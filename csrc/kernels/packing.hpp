@@ -16,6 +16,19 @@ constexpr Index most_depth = 320;  // steps of depth packed at a time
 // rows of a step fall into the same few lines of the first-level cache and drive each other out.
 constexpr Index panel_rows(Index depth) { return depth | 1; }
 
+// Calls visit(panel, some) for the panels that hold some columns. Where one vector would be left over it shares the
+// last two panels, for a tile of a single vector is a slow one.
+template <class T, class Visit>
+inline void for_panels(Range columns, const Visit& visit) {
+    constexpr Index TC = tile_columns<T>, L = vector_lanes<T>;
+    for (Index panel = 0; columns.begin < columns.end; ++panel) {
+        const bool one_over = columns.size() > TC && columns.size() <= TC + L;
+        const Index end = smaller(columns.begin + (one_over ? (tile_vectors + 1) / 2 * L : TC), columns.end);
+        visit(panel, Range{columns.begin, end});
+        columns.begin = end;
+    }
+}
+
 // The sum of `count` vectors that lie a panel's row apart, in four chains that do not wait for each other.
 template <class T>
 Vector<T> add_rows(const T* from, Index count) {

@@ -12,9 +12,14 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// 6 x 4 vectors: 24 of AVX-512's 32 registers hold sums. 6 x 2: 12 of the 16 that the others have.
-constexpr Index tile_rows = 6;
-constexpr Index tile_vectors = PYCONV_VECTOR_BYTES == 64 ? 4 : 2;
+// 6 x 4 vectors: 24 of AVX-512's 32 registers hold sums. 4 x 3: 12 of the 16 that the others have, and the fewest loads
+// and multiples of four filters fill it.
+constexpr Index vector_registers = PYCONV_VECTOR_BYTES == 64 ? 32 : 16;
+constexpr Index tile_rows = PYCONV_VECTOR_BYTES == 64 ? 6 : 4;
+constexpr Index tile_vectors = PYCONV_VECTOR_BYTES == 64 ? 4 : 3;
+// A step of 12 multiply-adds in a row of 6 cycles leaves a CPU that starts four instructions in each none to spare for
+// the loop's own; one of 24 does.
+constexpr int steps_at_once = PYCONV_VECTOR_BYTES == 32 ? 2 : 1;
 template <class T>
 constexpr Index tile_columns = tile_vectors * vector_lanes<T>;
 
@@ -57,6 +62,7 @@ __attribute__((always_inline)) inline void for_tile(const Body& body) {
 template <int rows, int vectors, class T, class B>
 __attribute__((always_inline)) inline void sum_products(const T* const* a, const Depth<T>& depth, B b,
                                                         Vector<T> (&sum)[rows][vectors]) {
+    constexpr bool totals_in_registers = 2 * rows * vectors + vectors + 1 <= vector_registers;
     alignas(64) Vector<T> total[rows][vectors];
     const Index length = depth.length, a_step = depth.a_step;
     const Index *line = depth.lines, *const end = line + depth.line_count;
@@ -66,7 +72,10 @@ __attribute__((always_inline)) inline void sum_products(const T* const* a, const
         for (Index left = depth.run; left > 0 && line < end;) {
             const Index steps = smaller(left, length - x);
             Index at = *line + x * a_step;
+// One index into all streams, for each as a pointer of its own would have to be moved.
+#pragma GCC unroll steps_at_once
             for (Index step = 0; step < steps; ++step, at += a_step, b.next()) {
+                asm volatile("" : "+r"(at));
                 Vector<T> row[vectors];
                 repeat<vectors>([&](auto v) { row[v.value] = b.vector(v.value); });
                 repeat<rows>([&](auto i) {
@@ -78,7 +87,7 @@ __attribute__((always_inline)) inline void sum_products(const T* const* a, const
             if (x == length) x = 0, ++line;
         }
         // Says that the totals may be looked at: they stay in memory, and leave the registers to the sums.
-        asm volatile("" : : "r"(total) : "memory");
+        if constexpr (!totals_in_registers) asm volatile("" : : "r"(total) : "memory");
         if (!first) for_tile<rows, vectors>([&](int i, int v) { sum[i][v] += total[i][v]; });
         if (line == end) return;
         for_tile<rows, vectors>([&](int i, int v) { total[i][v] = sum[i][v]; });
@@ -120,15 +129,16 @@ using MultiplyTile = void (*)(const T* const*, const Depth<T>&, const T*, T*, In
 // The micro-kernel for a tile of 1 to tile_rows rows and 1 to tile_vectors vectors.
 template <class T>
 MultiplyTile<T> tile_of(Index rows, Index vectors) {
-#define PYCONV_ROW(v)                                                                                     \
-    {multiply_tile<T, 1, v>, multiply_tile<T, 2, v>, multiply_three_rows<T, v>, multiply_tile<T, 4, v>,        \
-     multiply_tile<T, 5, v>, multiply_tile<T, 6, v>}
-    static constexpr MultiplyTile<T> tiles[tile_vectors][tile_rows] = {
-        PYCONV_ROW(1), PYCONV_ROW(2),
 #if PYCONV_VECTOR_BYTES == 64
-        PYCONV_ROW(3), PYCONV_ROW(4)
+#define PYCONV_ROW(v)                                                                              \
+    {multiply_tile<T, 1, v>, multiply_tile<T, 2, v>, multiply_three_rows<T, v>, multiply_tile<T, 4, v>, \
+     multiply_tile<T, 5, v>, multiply_tile<T, 6, v>}
+    static constexpr MultiplyTile<T> tiles[][tile_rows] = {PYCONV_ROW(1), PYCONV_ROW(2), PYCONV_ROW(3), PYCONV_ROW(4)};
+#else
+#define PYCONV_ROW(v) \
+    {multiply_tile<T, 1, v>, multiply_tile<T, 2, v>, multiply_three_rows<T, v>, multiply_tile<T, 4, v>}
+    static constexpr MultiplyTile<T> tiles[][tile_rows] = {PYCONV_ROW(1), PYCONV_ROW(2), PYCONV_ROW(3)};
 #endif
-    };
 #undef PYCONV_ROW
     return tiles[vectors - 1][rows - 1];
 }

@@ -51,6 +51,19 @@ void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun*
             copy(y + runs[r].at + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
 }
 
+// M (point, tile_rows, winograd_columns) = U V for a tile of filters and `vectors` vectors of tiles.
+template <class T>
+void multiply_points(const Pieces& pieces, Index channels, const T* U, const T* V, Index vectors, T* M) {
+    constexpr Index TR = tile_rows, WC = winograd_columns<T>;
+    for (Index p = 0; p < winograd_points; ++p, M += TR * WC) {
+        const Index begin = pieces.begin[p] * channels, line = 0;
+        const T* rows[TR];
+        for (Index i = 0; i < TR; ++i) rows[i] = U + begin * TR + i;
+        const Depth<T> depth{1, pieces.at_point[p] * channels, &line, TR, WC, winograd_steps};
+        tile_of<T>(TR, vectors)(rows, depth, V + begin * WC, M, WC, Ends<T>{});
+    }
+}
+
 // y = Weights * col^T + b as convolve() has it, for windows without dilation.
 template <class T>
 void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y,
@@ -105,13 +118,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                         T* const tile_sums = sums + (at_once ? 0 : tile) * TR * 4 * most_tiles;
                         for (Index v = 0; v < vectors; v += winograd_vectors) {
                             const Index panel_vectors = smaller(winograd_vectors, vectors - v);
-                            const auto multiply = panel_vectors == winograd_vectors
-                                                      ? multiply_point<T, winograd_vectors>
-                                                      : multiply_point<T, 1>;
-                            for (Index p = 0; p < winograd_points; ++p)
-                                multiply(tile_U + pieces.begin[p] * channels * TR,
-                                         V + (v * L * P + pieces.begin[p] * WC) * channels,
-                                         channels * pieces.at_point[p], M + p * TR * WC);
+                            multiply_points(pieces, channels, tile_U, V + v * L * P * channels, panel_vectors, M);
                             for (Index r = 0; r < f_rows; ++r)
                                 transform_outputs(M + r * WC, panel_vectors,
                                                   tile_sums + r * 4 * most_tiles + v * L, c > 0);

@@ -45,15 +45,16 @@ template <class T>
 struct Weights;
 
 constexpr Index winograd_points = 16;
-constexpr Index winograd_products = 1024;  // of a tile with a block of channels: V of all of them stays in the cache
+constexpr Index winograd_products = 1024;  // of a tile with a block of channels: V takes half a megabyte
 constexpr Index winograd_steps = 24;  // see Rounding
 constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
-// Tiles that are multiplied together: half as many as in a matrix product, for the totals take registers, too.
-constexpr Index winograd_vectors = tile_vectors / 2;
+// Vectors of tiles that are multiplied together. AVX-512 has registers for the totals of half as many as in a matrix
+// product; with fewer registers, the totals are better off in memory.
+constexpr Index winograd_vectors = PYCONV_VECTOR_BYTES == 64 ? tile_vectors / 2 : tile_vectors;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
 template <class T>
-constexpr Index winograd_tiles = 512 / Index(sizeof(T));  // of a strip: V takes half a megabyte, or one channel
+constexpr Index winograd_tiles = 512 / Index(sizeof(T)) / tile_columns<T> * tile_columns<T>;  // of a strip
 
 // One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
 // have a point are the first so many.
@@ -172,7 +173,8 @@ inline void transform_products(V* m, int step) {
 // over repeat the last filter.
 template <class T>
 void transform_filters(const Pieces& pieces, const Weights<T>& weights, Index first, Index rows, Range channels, T* U) {
-    static_assert(tile_rows == 6, "a vector of 4 and one of 2");
+    static_assert(tile_rows == 4 || tile_rows == 6, "a vector of 4, and one of 2 where there are 6");
+    constexpr int N = tile_rows > 4 ? 8 : 4;
     for (Index c = channels.begin; c < channels.end; ++c) {
         const T* f[tile_rows];
         for (Index i = 0; i < tile_rows; ++i)
@@ -181,22 +183,21 @@ void transform_filters(const Pieces& pieces, const Weights<T>& weights, Index fi
             const Index* const taps = weights.taps + pair.from;
             pair.with_lengths([&](auto h, auto w) {
                 constexpr int H = h.value, W = w.value;
-                Lanes<T, 8> g[H + 1][W + 1];
+                Lanes<T, N> g[H + 1][W + 1] = {};
                 repeat<W>([&](auto j) {
                     repeat<H>([&](auto i) {
                         const Index tap = taps[i.value * pair.long_step + j.value * pair.short_step];
-                        g[i.value][j.value] =
-                            Lanes<T, 8>{f[0][tap], f[1][tap], f[2][tap], f[3][tap], f[4][tap], f[5][tap]};
+                        repeat<tile_rows>([&](auto r) { g[i.value][j.value][r.value] = f[r.value][tap]; });
                     });
                     transform_taps<T, H>(&g[0][j.value], W + 1);
                 });
                 repeat<H + 1>([&](auto i) {
                     transform_taps<T, W>(g[i.value], 1);
                     repeat<W + 1>([&](auto j) {
-                        const Lanes<T, 8>& u = g[i.value][j.value];
+                        const Lanes<T, N>& u = g[i.value][j.value];
                         T* const to = U + pair.step[point_of(H, i.value)][point_of(W, j.value)] * tile_rows;
                         store<4>(to, __builtin_shufflevector(u, u, 0, 1, 2, 3));
-                        store<2>(to + 4, __builtin_shufflevector(u, u, 4, 5));
+                        if constexpr (tile_rows > 4) store<2>(to + 4, __builtin_shufflevector(u, u, 4, 5));
                     });
                 });
             });
@@ -230,33 +231,6 @@ void transform_patches(const Pieces& pieces, const T* pixels, Index vectors, Ind
                     });
                 });
             }
-        });
-    });
-}
-
-// One point of the tile's filters and of some tiles side by side: M (tile_rows, winograd_columns) = U V, summed over
-// `depth` products of which winograd_steps at most go into one sum.
-template <class T, int vectors>
-void multiply_point(const T* U, const T* V, Index depth, T* M) {
-    constexpr Index L = vector_lanes<T>;
-    Vector<T> total[tile_rows][vectors] = {};
-    for (Index k = 0; k < depth;) {
-        const Index end = smaller(depth, k + winograd_steps);
-        Vector<T> sum[tile_rows][vectors] = {};
-        for (; k < end; ++k, U += tile_rows, V += winograd_columns<T>) {
-            Vector<T> row[vectors];
-            repeat<vectors>([&](auto v) { row[v.value] = load<L>(V + v.value * L); });
-            repeat<tile_rows>([&](auto i) {
-                repeat<vectors>([&](auto v) { sum[i.value][v.value] += U[i.value] * row[v.value]; });
-            });
-        }
-        repeat<tile_rows>([&](auto i) {
-            repeat<vectors>([&](auto v) { total[i.value][v.value] += sum[i.value][v.value]; });
-        });
-    }
-    repeat<tile_rows>([&](auto i) {
-        repeat<vectors>([&](auto v) {
-            store<L>(M + i.value * winograd_columns<T> + v.value * L, total[i.value][v.value]);
         });
     });
 }

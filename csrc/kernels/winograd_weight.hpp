@@ -18,9 +18,9 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 template <class T>
-constexpr Index gradient_tiles = 256 / Index(sizeof(T));  // of a strip
+constexpr Index gradient_tiles = rounded_up(256 / Index(sizeof(T)), tile_columns<T>);  // of a strip
 template <class T>
-constexpr Index gradient_filters = 512 / Index(sizeof(T));  // that meet V while it stays in the cache
+constexpr Index gradient_filters = rounded_up(512 / Index(sizeof(T)), tile_columns<T>);  // that meet V in the cache
 constexpr Index most_gradient_sums = 1 << 18;  // of a thread, unless one block of V has more
 constexpr Index gradient_run = 16;             // products of a sum, see Rounding
 
@@ -144,16 +144,15 @@ private:
             const Index tiles = rounded_up(strip.size(), WC);
             const Index run_count = strips_.find_runs(strip, image_step, strips_.output.w, runs);
             if (strip.size() < tiles) fill(pixels, 4 * most * TC, T(0));
-            for (Index f = 0; f < filters; f += TC) {
-                const Index lanes = smaller(TC, filters - f), vectors = divided_up(lanes, L);
-                T* const panel = D + f * winograd_points * most;
+            for_panels<T>({0, filters}, [&](Index i, Range fs) {
+                T* const panel = D + i * winograd_points * most * TC;
                 for (Index r = 0; r < run_count; ++r)
-                    take_gradients(dout + f * outputs_, lanes, runs[r], pixels);
-                transform_gradients(pixels, tiles, vectors, panel);
+                    take_gradients(dout + fs.begin * outputs_, fs.size(), runs[r], pixels);
+                transform_gradients(pixels, tiles, divided_up(fs.size(), L), panel);
                 // of point (1, 1) every output is in the sum
-                for (Index v = 0; biases && v < vectors; ++v)
-                    store<L>(db + f + v * L, load<L>(db + f + v * L) + add_rows(panel + 5 * most * TC + v * L, tiles));
-            }
+                for (Index f = fs.begin; biases && f < fs.end; f += L)
+                    store<L>(db + f, load<L>(db + f) + add_rows(panel + 5 * most * TC + f - fs.begin, tiles));
+            });
             Patches<T> patches(strips_, memory_, part, strip, tiles / L);
             for (Index c = cs.begin; c < cs.end; c += block_) {
                 const Range block{c, smaller(cs.end, c + block_)};
@@ -183,18 +182,18 @@ private:
         const Depth<T> depth{line_count, WC, lines, 1, TC, gradient_run};
         for (Index p = 0; p < winograd_points; ++p) {
             const Index rows = channels * pieces_.at_point[p];
-            for (Index f = 0; f < filters; f += TC) {
-                const Index vectors = divided_up(smaller(TC, filters - f), L);
-                const T* const panel = D + (f / TC * winograd_points + p) * most * TC;
+            for_panels<T>({0, filters}, [&](Index i, Range fs) {
+                const Index vectors = divided_up(fs.size(), L);
+                const T* const panel = D + (i * winograd_points + p) * most * TC;
                 const Index row = pieces_.begin[p] * count + first * pieces_.at_point[p];
-                T* const c = sums + (f / TC * P_ * channels_ + row) * TC;
+                T* const c = sums + (i * P_ * channels_ + row) * TC;
                 for (Index r = 0; r < rows; r += TR) {
                     const Index height = smaller(TR, rows - r);
                     const T* a[TR];
                     for (Index i = 0; i < height; ++i) a[i] = V + (pieces_.begin[p] * channels + r + i) * WC;
                     tile_of<T>(height, vectors)(a, depth, panel, c + r * TC, TC, Ends<T>{true, nullptr, false});
                 }
-            }
+            });
         }
     }
 
@@ -202,26 +201,30 @@ private:
     void finish(Range fs, Range cs, Index channel, T* dW) const {
         const Index taps = pieces_.h.taps * pieces_.w.taps;
         T* const to = dW + (fs.begin * CG_ + cs.begin + channel) * taps;
+        // some filters side by side, which lie at `sums` in every part
+        const auto finish_some = [&](const Pair& pair, const T* sums, Index f, Index lanes) {
+            Vector<T> g[4][4];
+            for (int i = 0; i <= pair.longer; ++i)
+                for (int j = 0; j <= pair.shorter; ++j) {
+                    const Index step = pair.step[point_of(pair.longer, i)][point_of(pair.shorter, j)];
+                    g[i][j] = Vector<T>{};
+                    for (int part = 0; part < parts_; ++part)
+                        g[i][j] += load<L>(sums + part * part_size_ + step * TC);
+                }
+            for (Index i = 0; i <= pair.longer; ++i) gather_taps(g[i], 1, pair.shorter);
+            for (Index j = 0; j < pair.shorter; ++j) gather_taps(&g[0][j], 4, pair.longer);
+            for (Index i = 0; i < pair.longer; ++i)
+                for (Index j = 0; j < pair.shorter; ++j) {
+                    const Index tap = pair.from + i * pair.long_step + j * pair.short_step;
+                    for (Index lane = 0; lane < lanes; ++lane) to[(f + lane) * CG_ * taps + tap] = g[i][j][lane];
+                }
+        };
         pieces_.for_each(channel, cs.size(), pieces_.w.taps, 1, [&](const Pair& pair) {
-            for (Index f = 0; f < fs.size(); f += L) {
-                const T* const panel = scratch_.data() + (f / TC * P_ * channels_ * TC + f % TC);
-                Vector<T> g[4][4];
-                for (int i = 0; i <= pair.longer; ++i)
-                    for (int j = 0; j <= pair.shorter; ++j) {
-                        const Index step = pair.step[point_of(pair.longer, i)][point_of(pair.shorter, j)];
-                        g[i][j] = Vector<T>{};
-                        for (int part = 0; part < parts_; ++part)
-                            g[i][j] += load<L>(panel + part * part_size_ + step * TC);
-                    }
-                for (Index i = 0; i <= pair.longer; ++i) gather_taps(g[i], 1, pair.shorter);
-                for (Index j = 0; j < pair.shorter; ++j) gather_taps(&g[0][j], 4, pair.longer);
-                for (Index i = 0; i < pair.longer; ++i)
-                    for (Index j = 0; j < pair.shorter; ++j) {
-                        const Index tap = pair.from + i * pair.long_step + j * pair.short_step;
-                        for (Index lane = 0; lane < smaller(L, fs.size() - f); ++lane)
-                            to[(f + lane) * CG_ * taps + tap] = g[i][j][lane];
-                    }
-            }
+            for_panels<T>({0, fs.size()}, [&](Index panel, Range some) {
+                const T* const sums = scratch_.data() + panel * P_ * channels_ * TC;
+                for (Index f = some.begin; f < some.end; f += L)
+                    finish_some(pair, sums + (f - some.begin), f, smaller(L, some.end - f));
+            });
         });
     }
 
