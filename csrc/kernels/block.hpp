@@ -123,16 +123,17 @@ void add_winning_rows(const T* gradient, const std::uint8_t* winner, Index filte
                       const T* col, Index step, const Index* tap_offset, T* dW) {
     constexpr Index KP = vectors * vector_lanes<T>;
     for (Index f = 0; f < filters; ++f, gradient += plane, winner += plane, dW += KP) {
-        Vector<T> sum[2][vectors] = {};  // two, that do not wait for each other
+        Vector<T> sum[2][vectors];  // two, that do not wait for each other
+        repeat<vectors>([&](auto v) { sum[0][v.value] = sum[1][v.value] = Vector<T>{}; });
         const auto add = [&](int which, Index px) __attribute__((always_inline)) {
             const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * step + tap_offset[winner[px]]);
-            for (int v = 0; v < vectors; ++v) sum[which][v] += gradient[px] * of[v];
+            repeat<vectors>([&](auto v) { sum[which][v.value] += gradient[px] * of[v.value]; });
         };
         Index px = 0;
         for (; px + 2 <= count; px += 2) add(0, px), add(1, px + 1);
         if (px < count) add(0, px);
         Vector<T>* to = reinterpret_cast<Vector<T>*>(dW);
-        for (int v = 0; v < vectors; ++v) to[v] += sum[0][v] + sum[1][v];
+        repeat<vectors>([&](auto v) { to[v.value] += sum[0][v.value] + sum[1][v.value]; });
     }
 }
 

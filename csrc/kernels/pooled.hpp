@@ -111,12 +111,10 @@ void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias
     repeat<rows>([&](auto i) {
         if (i.value >= count) return;
         const T b = bias ? bias[i.value] : T(0);
-        auto state = out.template start_with<L>(sum[i.value][0] + b);
+        // ReLU first: of windows that have nothing above 0, the first pixel then wins as it would after the maximum.
+        const Vector<T> first = sum[i.value][0] + b;
+        auto state = out.template start_with<L>(first <= 0 ? Vector<T>{} : first);
         repeat<3>([&](auto v) { out.template take<L>(state, sum[i.value][v.value + 1] + b, v.value + 1); });
-        // ReLU after the maximum: of windows that have nothing above 0, the first pixel wins as it would before.
-        const auto none = state.best <= 0;
-        state.best = none ? Vector<T>{} : state.best;
-        state.best_tap = none ? WholeLanes<T, L>{} : state.best_tap;
         store<L>(out.y + i.value * filter_step, state.best);
         if (out.argmax)
             store_bytes<T, L>(static_cast<std::uint8_t*>(out.argmax) + i.value * filter_step, state.best_tap);

@@ -58,7 +58,7 @@ inline Lanes<T, N> broadcast(T value) {
     if constexpr (N == 1)
         return value;
     else
-        return Lanes<T, N>{} + value;
+        return value - Lanes<T, N>{};  // value + 0 would be an addition: -0 + 0 is 0
 }
 
 // 0, 1, 2, ... as integers as wide as a T
@@ -221,7 +221,7 @@ template <class T, int N = int(vector_lanes<T>)>
 inline void fill_few(T* to, Index count, T value) {
     if constexpr (N > 1) {
         if (count < N) return fill_few<T, N / 2>(to, count, value);
-        const Lanes<T, N> values = Lanes<T, N>{} + value;
+        const Lanes<T, N> values = broadcast<N>(value);
         for (Index i = 0; i + N < count; i += N) store<N>(to + i, values);
         store<N>(to + count - N, values);
     } else if (count > 0) {

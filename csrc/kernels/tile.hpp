@@ -62,6 +62,7 @@ __attribute__((always_inline)) inline void for_tile(const Body& body) {
 template <int rows, int vectors, class T, class B>
 __attribute__((always_inline)) inline void sum_products(const T* const* a, const Depth<T>& depth, B b,
                                                         Vector<T> (&sum)[rows][vectors]) {
+    constexpr int L = int(vector_lanes<T>);
     constexpr bool totals_in_registers = 2 * rows * vectors + vectors + 1 <= vector_registers;
     alignas(64) Vector<T> total[rows][vectors];
     const Index length = depth.length, a_step = depth.a_step;
@@ -76,12 +77,22 @@ __attribute__((always_inline)) inline void sum_products(const T* const* a, const
 #pragma GCC unroll steps_at_once
             for (Index step = 0; step < steps; ++step, at += a_step, b.next()) {
                 asm volatile("" : "+r"(at));
-                Vector<T> row[vectors];
-                repeat<vectors>([&](auto v) { row[v.value] = b.vector(v.value); });
-                repeat<rows>([&](auto i) {
-                    const T number = a[i.value][at];
-                    repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
-                });
+                // Beside the sums there are registers for all numbers of A and a vector of B, or the other way round.
+                if constexpr (rows < vectors) {
+                    Vector<T> numbers[rows];
+                    repeat<rows>([&](auto i) { numbers[i.value] = broadcast<L>(a[i.value][at]); });
+                    repeat<vectors>([&](auto v) {
+                        const Vector<T> vector = b.vector(v.value);
+                        repeat<rows>([&](auto i) { sum[i.value][v.value] += numbers[i.value] * vector; });
+                    });
+                } else {
+                    Vector<T> row[vectors];
+                    repeat<vectors>([&](auto v) { row[v.value] = b.vector(v.value); });
+                    repeat<rows>([&](auto i) {
+                        const T number = a[i.value][at];
+                        repeat<vectors>([&](auto v) { sum[i.value][v.value] += number * row[v.value]; });
+                    });
+                }
             }
             left -= steps, x += steps;
             if (x == length) x = 0, ++line;
