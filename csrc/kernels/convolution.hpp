@@ -19,7 +19,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index few_filters = 128;  // as many may meet a pixel for less than packing it costs
+constexpr Index few_filters = PYCONV_VECTOR_BYTES == 64 ? 128 : 32;  // may meet a pixel for less than packing it costs
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
 // The numbers of a group's weight matrix (rows, K), k = (channel, tap), wherever they lie.

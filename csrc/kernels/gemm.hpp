@@ -25,21 +25,18 @@ constexpr Index gemm_scratch = most_depth * rounded_up(fewest_positions, tile_co
 // Panels of B: (depth, tile_columns) each.
 template <class T>
 void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
-    constexpr Index TC = tile_columns<T>;
-    for_panels<T>({0, columns}, [&](Index, Range some) {
-        const Index count = some.size();
-        const T* from = b.data + some.begin * b.column_step;
-        if (b.column_step != 1)
-            transpose(from, b.column_step, count, depth, to, TC);
-        else if (count == TC)
-            for (Index k = 0; k < depth; ++k) __builtin_memcpy(to + k * TC, from + k * b.row_step, sizeof(T) * TC);
-        else
-            for (Index k = 0; k < depth; ++k) {
-                copy(to + k * TC, from + k * b.row_step, count);
-                fill_few(to + k * TC + count, rounded_up(count, vector_lanes<T>) - count, T(0));
-            }
-        to += depth * TC;
-    });
+    constexpr Index TC = tile_columns<T>, L = vector_lanes<T>;
+    if (b.column_step != 1)
+        return for_panels<T>({0, columns}, [&](Index panel, Range some) {
+            transpose(b.from(0, some.begin).data, b.column_step, some.size(), depth, to + panel * depth * TC, TC);
+        });
+    // row by row, for memory is read fastest from front to back
+    for (Index k = 0; k < depth; ++k)
+        for_panels<T>({0, columns}, [&](Index panel, Range some) {
+            T* const row = to + (panel * depth + k) * TC;
+            copy(row, b.from(k, some.begin).data, some.size());
+            fill_few(row + some.size(), rounded_up(some.size(), L) - some.size(), T(0));
+        });
 }
 
 // y (columns) += a (K) B for neighbouring columns, `vectors` vectors of them side by side; the last vector overlaps

@@ -121,6 +121,21 @@ struct Counting<0, I...> {
     typedef Sequence<I...> Type;
 };
 
+// Every second lane of two vectors side by side: of `low` from lane LowOdd on, of `high` from HighOdd on. AVX2 shuffles
+// within 16 bytes in one instruction, and what is left to do there is to put halves of these in order.
+template <int LowOdd, int HighOdd, class V, int... I>
+inline V every_second(V low, V high, Sequence<I...>) {
+    constexpr int N = sizeof...(I), size = int(sizeof(V)) / N;
+    if constexpr (N * size == 32) {
+        constexpr int E = 16 / size, half = E / 2;
+        const V shuffled = __builtin_shufflevector(
+            low, high, (I / E * E + I % half * 2 + (I % E < half ? LowOdd : HighOdd + N))...);
+        return __builtin_shufflevector(shuffled, shuffled, (I / half % 2 * E + I / E * half + I % half)...);
+    } else {
+        return __builtin_shufflevector(low, high, (2 * I + (2 * I < N ? LowOdd : HighOdd))...);
+    }
+}
+
 // from[0], from[stride], ..., from[(N - 1) * stride], of a stride that is a power of two, from two vectors of half the
 // stride. The second starts one step of these early, to end on the last number wanted: what lies behind it may be
 // outside the array.
@@ -132,7 +147,7 @@ inline Lanes<T, sizeof...(I)> load_strided(const T* from, Sequence<I...> lanes) 
     } else {
         const Lanes<T, N> low = load_strided<stride / 2>(from, lanes);
         const Lanes<T, N> high = load_strided<stride / 2>(from + stride / 2 * (N - 1), lanes);
-        return __builtin_shufflevector(low, high, (2 * I < N ? 2 * I : 2 * I + 1)...);
+        return every_second<0, 1>(low, high, lanes);
     }
 }
 
@@ -142,16 +157,11 @@ struct Pairs {
     Lanes<T, N> even, odd;
 };
 
-template <class T, int... I>
-inline Pairs<T, sizeof...(I)> load_pairs(const T* from, Sequence<I...>) {
-    constexpr int N = sizeof...(I);
-    const Lanes<T, N> low = load<N>(from), high = load<N>(from + N);
-    return {__builtin_shufflevector(low, high, (2 * I)...), __builtin_shufflevector(low, high, (2 * I + 1)...)};
-}
-
 template <int N, class T>
 inline Pairs<T, N> load_pairs(const T* from) {
-    return load_pairs(from, typename Counting<N>::Type());
+    const Lanes<T, N> low = load<N>(from), high = load<N>(from + N);
+    const typename Counting<N>::Type lanes;
+    return {every_second<0, 0>(low, high, lanes), every_second<1, 1>(low, high, lanes)};
 }
 
 // from[0], from[stride], ..., from[(N - 1) * stride]. Stride is the stride where it is 1, 2 or 4, else 0.

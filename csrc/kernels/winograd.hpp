@@ -16,7 +16,7 @@ struct Placed;
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
 // three quarters of the products of the definition; or, where the registers hold only half as large a tile of M, to
-// three fifths. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as
+// two thirds. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as
 // it does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would
 // show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
@@ -29,7 +29,7 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
     const Index products = pieces.products;
     if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
     const Index work = products * FG * CG + 3 * (products + pieces.patch()) * CG + 2 * winograd_points * FG;
-    const double share = PYCONV_VECTOR_BYTES == 64 ? 0.75 : 0.6;
+    const double share = PYCONV_VECTOR_BYTES == 64 ? 0.75 : 0.66;
     return double(tiles * work) <= share * double(g.taps * g.output.h * g.output.w * FG * CG);
 }
 

@@ -45,7 +45,7 @@ template <class T>
 struct Weights;
 
 constexpr Index winograd_points = 16;
-constexpr Index winograd_products = 1024;  // of a tile with a block of channels: V takes half a megabyte
+constexpr Index winograd_products = 1024;  // of a tile with a block of channels
 constexpr Index winograd_steps = 24;  // see Rounding
 constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
 // Vectors of tiles that are multiplied together. AVX-512 has registers for the totals of half as many as in a matrix
@@ -54,7 +54,8 @@ constexpr Index winograd_vectors = PYCONV_VECTOR_BYTES == 64 ? tile_vectors / 2 
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
 template <class T>
-constexpr Index winograd_tiles = 512 / Index(sizeof(T)) / tile_columns<T> * tile_columns<T>;  // of a strip
+constexpr Index winograd_tiles =  // of a strip: V takes half of the second-level cache that such CPUs mostly have
+    (PYCONV_VECTOR_BYTES == 64 ? 512 : 288) / Index(sizeof(T));
 
 // One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
 // have a point are the first so many.
