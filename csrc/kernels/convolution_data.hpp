@@ -14,7 +14,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index most_strided = 1 << 20;  // numbers of a gradient with phases that are computed at a time
+constexpr Index most_strided = 1 << 22;  // numbers of a gradient with phases that are computed at a time
 
 // One axis of the gradient at every stride-th pixel, from `pixel` on, is itself a convolution: the taps that reach
 // these pixels lie `step` apart, from `first` on, and meet dout back to front.

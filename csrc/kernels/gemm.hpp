@@ -39,17 +39,19 @@ void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
         });
 }
 
-// y (columns) += a (K) B for neighbouring columns, `vectors` vectors of them side by side; the last vector overlaps
-// the one before it where the columns do not fill it.
-template <class T, int vectors>
+constexpr Index row_vectors = 13;  // of sums that find registers beside what a step takes
+
+// y (columns) += a (K) B for neighbouring columns, `vectors` vectors of them side by side. The columns fill `full` of
+// these and more; the others overlap those before them as far as need be.
+template <class T, int vectors, int full>
 void multiply_row(Index K, const T* a, Index a_step, const T* b, Index b_step, Index columns, T* y) {
     constexpr Index L = vector_lanes<T>;
-    const auto at = [&](int v) { return v + 1 < vectors ? v * L : columns - L; };
+    const auto at = [&](int v) { return v < full ? v * L : smaller(v * L, columns - L); };
     Vector<T> sum[vectors];
     repeat<vectors>([&](auto v) { sum[v.value] = Vector<T>{}; });
     for (Index k = 0; k < K; ++k, b += b_step)
         repeat<vectors>([&](auto v) { sum[v.value] += a[k * a_step] * load<int(L)>(b + at(v.value)); });
-    // All are read before any is written: where the last two overlap, both then hold the same totals.
+    // All are read before any is written: where two overlap, both then hold the same totals.
     Vector<T> total[vectors];
     repeat<vectors>([&](auto v) { total[v.value] = load<int(L)>(y + at(v.value)) + sum[v.value]; });
     repeat<vectors>([&](auto v) { store<int(L)>(y + at(v.value), total[v.value]); });
@@ -60,13 +62,13 @@ template <class T>
 void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, bool accumulate) {
     constexpr Index L = vector_lanes<T>;
     if (!accumulate) fill(c, N, T(0));
-    for (Index j = 0; j < N;) {
-        const Index columns = smaller(8 * L, N - j), vectors = divided_up(columns, L);
-        const auto run = [&](auto count) {
-            multiply_row<T, count.value>(K, a.data, a.column_step, b.data + j, b.row_step, columns, c + j);
-        };
-        with_constant<8>(vectors, run);
-        j += columns;
+    for (Index j = 0; j < N; j += row_vectors * L) {
+        const Index columns = smaller(row_vectors * L, N - j);
+        const auto run = columns >= 8 * L   ? multiply_row<T, row_vectors, 8>
+                         : columns >= 4 * L ? multiply_row<T, 8, 4>
+                         : columns >= 2 * L ? multiply_row<T, 4, 2>
+                                            : multiply_row<T, 2, 1>;
+        run(K, a.data, a.column_step, b.data + j, b.row_step, columns, c + j);
     }
 }
 
@@ -75,7 +77,7 @@ template <class T>
 void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate,
           T* scratch) {
     constexpr Index TR = tile_rows, TC = tile_columns<T>, L = vector_lanes<T>;
-    const Index last_columns = N % (8 * L);  // of a single row's last block
+    const Index last_columns = N % (row_vectors * L);  // of a single row's last block
     if (M == 1 && b.column_step == 1 && N >= L && (last_columns == 0 || last_columns >= L))
         return multiply_one_row(N, K, a, b, c, accumulate);
     for (Index j = 0; j < N; j += fewest_positions) {
