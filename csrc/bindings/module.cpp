@@ -8,6 +8,7 @@
 #include "chain.hpp"
 #include "columns.hpp"
 #include "convolution.hpp"
+#include "floats.hpp"
 #include "pooling.hpp"
 #include "update.hpp"
 
@@ -32,39 +33,37 @@ void peak_copy(const Array<float>& source, Array<float>& target) {
         pyconv::num_threads());
 }
 
-// Registers every kernel for one element type. noconvert: an array of another dtype, or one that is not
-// C-contiguous, is an error here instead of a hidden copy.
-template <class T>
+#define PYCONV_EITHER(function) either(function<float>, function<double>)
+#define PYCONV_STEP(name) either(step<float>(&Kernels<float>::name), step<double>(&Kernels<double>::name))
+
 void register_kernels(py::module_& m) {
-    const auto exact = [](const char* name) { return py::arg(name).noconvert(); };
-    m.def("im2col", im2col<T>, exact("x"), "window"_a);
-    m.def("col2im", col2im<T>, exact("col"), "input_shape"_a, "window"_a);
-    m.def("max_pool2d", max_pool2d<T>, exact("x"), "window"_a, "ceil_mode"_a);
-    m.def("max_pool2d_backward", max_pool2d_backward<T>, exact("dout"), exact("argmax"), "input_shape"_a, "window"_a);
-    m.def("avg_pool2d", avg_pool2d<T>, exact("x"), "window"_a, "ceil_mode"_a, "count_include_pad"_a);
-    m.def("avg_pool2d_backward", avg_pool2d_backward<T>, exact("dout"), "input_shape"_a, "window"_a,
+    m.def("im2col", PYCONV_EITHER(im2col), "x"_a, "window"_a);
+    m.def("col2im", PYCONV_EITHER(col2im), "col"_a, "input_shape"_a, "window"_a);
+    m.def("max_pool2d", PYCONV_EITHER(max_pool2d), "x"_a, "window"_a, "ceil_mode"_a);
+    m.def("max_pool2d_backward", PYCONV_EITHER(max_pool2d_backward), "dout"_a, py::arg("argmax").noconvert(),
+          "input_shape"_a, "window"_a);
+    m.def("avg_pool2d", PYCONV_EITHER(avg_pool2d), "x"_a, "window"_a, "ceil_mode"_a, "count_include_pad"_a);
+    m.def("avg_pool2d_backward", PYCONV_EITHER(avg_pool2d_backward), "dout"_a, "input_shape"_a, "window"_a,
           "count_include_pad"_a);
-    m.def("conv2d", conv2d<T>, exact("x"), exact("W"), exact("b"), "window"_a, "groups"_a);
-    m.def("conv2d_backward_data", conv2d_backward_data<T>, exact("dout"), exact("W"), "input_shape"_a, "window"_a,
+    m.def("conv2d", PYCONV_EITHER(conv2d), "x"_a, "W"_a, "b"_a, "window"_a, "groups"_a);
+    m.def("conv2d_backward_data", PYCONV_EITHER(conv2d_backward_data), "dout"_a, "W"_a, "input_shape"_a, "window"_a,
           "groups"_a);
-    m.def("conv2d_backward_weight", conv2d_backward_weight<T>, exact("x"), exact("dout"), "filter_shape"_a,
+    m.def("conv2d_backward_weight", PYCONV_EITHER(conv2d_backward_weight), "x"_a, "dout"_a, "filter_shape"_a,
           "window"_a, "groups"_a);
-    m.def("conv2d_block", conv2d_block<T>, exact("x"), exact("W"), exact("b"), "window"_a, "groups"_a, "pool"_a,
+    m.def("conv2d_block", PYCONV_EITHER(conv2d_block), "x"_a, "W"_a, "b"_a, "window"_a, "groups"_a, "pool"_a,
           "need_argmax"_a);
-    m.def("conv2d_block_backward", conv2d_block_backward<T>, exact("x"), exact("W"), exact("y"), exact("dout"),
-          exact("argmax"), "window"_a, "groups"_a, "pool"_a, "need_dx"_a);
-    m.def("affine", affine<T>, exact("x"), exact("W"), exact("b"), "relu"_a);
-    m.def("affine_backward", affine_backward<T>, exact("x"), exact("dout"), exact("W"), exact("y"), "need_dx"_a);
-    m.def("relu", relu<T>, exact("x"));
-    m.def("relu_backward", relu_backward<T>, exact("dout"), exact("y"));
-    const py::arg param = exact("param"), grad = exact("grad"), lr("lr");
-    m.def("sgd_step", step<T>(&Kernels<T>::sgd_step), param, grad, lr);
-    m.def("momentum_step", step<T>(&Kernels<T>::momentum_step), param, grad, exact("v"), lr, "momentum"_a);
-    m.def("nesterov_step", step<T>(&Kernels<T>::nesterov_step), param, grad, exact("v"), lr, "momentum"_a);
-    m.def("adagrad_step", step<T>(&Kernels<T>::adagrad_step), param, grad, exact("h"), lr);
-    m.def("rmsprop_step", step<T>(&Kernels<T>::rmsprop_step), param, grad, exact("h"), lr, "decay_rate"_a);
-    m.def("adam_step", step<T>(&Kernels<T>::adam_step), param, grad, exact("m"), exact("v"), lr, "beta1"_a,
-          "beta2"_a);
+    m.def("conv2d_block_backward", PYCONV_EITHER(conv2d_block_backward), "x"_a, "W"_a, "y"_a, "dout"_a,
+          py::arg("argmax").noconvert(), "window"_a, "groups"_a, "pool"_a, "need_dx"_a);
+    m.def("affine", PYCONV_EITHER(affine), "x"_a, "W"_a, "b"_a, "relu"_a);
+    m.def("affine_backward", PYCONV_EITHER(affine_backward), "x"_a, "dout"_a, "W"_a, "y"_a, "need_dx"_a);
+    m.def("relu", PYCONV_EITHER(relu), "x"_a);
+    m.def("relu_backward", PYCONV_EITHER(relu_backward), "dout"_a, "y"_a);
+    m.def("sgd_step", PYCONV_STEP(sgd_step), "param"_a, "grad"_a, "lr"_a);
+    m.def("momentum_step", PYCONV_STEP(momentum_step), "param"_a, "grad"_a, "v"_a, "lr"_a, "momentum"_a);
+    m.def("nesterov_step", PYCONV_STEP(nesterov_step), "param"_a, "grad"_a, "v"_a, "lr"_a, "momentum"_a);
+    m.def("adagrad_step", PYCONV_STEP(adagrad_step), "param"_a, "grad"_a, "h"_a, "lr"_a);
+    m.def("rmsprop_step", PYCONV_STEP(rmsprop_step), "param"_a, "grad"_a, "h"_a, "lr"_a, "decay_rate"_a);
+    m.def("adam_step", PYCONV_STEP(adam_step), "param"_a, "grad"_a, "m"_a, "v"_a, "lr"_a, "beta1"_a, "beta2"_a);
 }
 
 py::dict build_info() {
@@ -81,8 +80,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     using namespace py::literals;
     m.doc() = "The compiled kernels of pyconv. Call them through the functions of pyconv, which check and explain.";
     pyconv::kernels();  // a wrong PYCONV_ISA is an error of the import, not of the first call
-    register_kernels<float>(m);
-    register_kernels<double>(m);
+    register_kernels(m);
     m.def("chain", chain, "calls"_a);
     m.def("same_objects", same_objects, "now"_a, "then"_a);
     py::list names;
