@@ -35,11 +35,15 @@ struct CopyWindows {
 
     template <int FW>
     static void at(const T* corner, Index step, Index windows, const Index* starts, Index count, T* to) {
-        constexpr int moved = RunOn ? covering(FW) : FW;
+        constexpr int N = covering(FW);
         for (; windows > 0; --windows, corner += step)
 // The loop is so short that where it lies in memory would decide its speed.
 #pragma GCC unroll 2
-            for (Index i = 0; i < count; ++i, to += FW) __builtin_memcpy(to, corner + starts[i], moved * sizeof(T));
+            for (Index i = 0; i < count; ++i, to += FW)
+                if constexpr (RunOn)
+                    store<N>(to, load<N>(corner + starts[i]));
+                else
+                    __builtin_memcpy(to, corner + starts[i], FW * sizeof(T));
     }
 };
 

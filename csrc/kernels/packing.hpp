@@ -100,7 +100,7 @@ private:
     void copy_all(const T* from, T* to) const {
         const Move* move = moves_[size];
         for (Index i = 0; i < counts_[size]; ++i)
-            __builtin_memcpy(to + move[i].to, from + move[i].from, sizeof(T) * sizes[size]);
+            store<int(sizes[size])>(to + move[i].to, load<int(sizes[size])>(from + move[i].from));
     }
 
     Index counts_[4] = {}, clear_ = 0, clear_count_ = 0;
