@@ -32,7 +32,7 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
     const Sizes s(filter, output, groups);
     if (pool.h == 1 && pool.w == 1) {
         const Geometry g(input, output, window, true);
-        convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, true);
+        convolve_forward(x, W, b, y, g, s, groups, true);
         return;
     }
     if (pools_in_registers<T>(input, output, window, pool, s.CG))
@@ -46,8 +46,7 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
         const Shape some{smaller(images, input.n - n), input.c, input.h, input.w};
         char* const winners = argmax ? static_cast<char*>(argmax) + n * pooled_size * argmax_bytes : unwanted.data();
         const Geometry some_g(some, output, window, true);
-        convolve_forward(x + n * image_size, W, b, Placed<T>{convolved.data(), convolved_size, s.P, output.w, 1},
-                         some_g, s, groups, true);
+        convolve_forward(x + n * image_size, W, b, convolved.data(), some_g, s, groups, true);
         max_pool2d(convolved.data(), y + n * pooled_size, winners, argmax_bytes,
                    Shape{some.n, filter.n, output.h, output.w}, Extent{output.h / pool.h, output.w / pool.w},
                    pooling_window(pool));

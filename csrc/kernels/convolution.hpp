@@ -52,53 +52,6 @@ struct Weights {
     }
 };
 
-// Where results go: y(n, f, oy, ox) at the given steps.
-template <class T>
-struct Placed {
-    T* data;
-    Index image_step, filter_step, row_step, column_step;
-
-    // Whether an image's results lie one behind the other.
-    bool whole_rows(const Geometry& g) const { return column_step == 1 && row_step == g.output.w; }
-
-    // Whether the results of a strip may be written as they come, and where to, for filter f.
-    bool directly(const Geometry& g, const Strips<T>& strips) const {
-        return strips.of_one_image && whole_rows(g);
-    }
-    T* at(const Geometry& g, Range strip, Index f) const {
-        return data + strip.begin / g.output.h * image_step + f * filter_step + strip.begin % g.output.h * row_step;
-    }
-
-    void clear(Index images, Index filters, Extent size) const {
-        for (Index row = 0; row < images * filters * size.h; ++row) {
-            const Index plane = row / size.h;
-            T* to = data + plane / filters * image_step + plane % filters * filter_step + row % size.h * row_step;
-            for (Index i = 0; i < size.w; ++i) to[i * column_step] = 0;
-        }
-    }
-
-    // Takes the rows of a strip for filter f, row_size numbers from one to the next.
-    void take_rows(const Geometry& g, Range strip, Index f, const T* from, Index row_size) const {
-        const Index OH = g.output.h, OW = g.output.w;  // the strip lies within one image
-        T* to = data + strip.begin / OH * image_step + f * filter_step + strip.begin % OH * row_step;
-        for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step)
-            spread(to, column_step, from, OW);
-    }
-
-    // Takes a strip's results for filters fs, rows of `width` numbers.
-    PYCONV_ONCE void take(const Geometry& g, Range strip, Range fs, const T* from, Index width) const {
-        const Index OH = g.output.h, OW = g.output.w;
-        for (Index f = fs.begin; f < fs.end; ++f, from += width)
-            for (Index row = strip.begin; row < strip.end;) {
-                // rows that lie one behind the other go together
-                const Index rows = whole_rows(g) ? smaller(OH - row % OH, strip.end - row) : 1;
-                T* to = data + row / OH * image_step + f * filter_step + row % OH * row_step;
-                spread(to, column_step, from + (row - strip.begin) * OW, rows * OW);
-                row += rows;
-            }
-    }
-};
-
 // Sizes of one convolution, named as at the head of this file.
 struct Sizes {
     Index FG, CG, K, P;
@@ -125,18 +78,31 @@ void pack_columns(const Geometry& g, const Index* offsets, const Index* row_star
     }
 }
 
+// Writes a strip's results for filters fs of y (N, filters, OH, OW), collected in rows of `width` numbers.
+template <class T>
+PYCONV_ONCE void write_strip(const Geometry& g, Range strip, Range fs, const T* from, Index width, Index filters,
+                             T* y) {
+    const Index OH = g.output.h, OW = g.output.w;
+    for (Index f = fs.begin; f < fs.end; ++f, from += width)
+        for (Index row = strip.begin; row < strip.end;) {  // of each image
+            const Index rows = smaller(OH - row % OH, strip.end - row);
+            copy(y + ((row / OH * filters + f) * OH + row % OH) * OW, from + (row - strip.begin) * OW, rows * OW);
+            row += rows;
+        }
+}
+
 // y = weights * col^T + b for the channels of each of x's groups, CG of them and FG filters to a group.
 //
 // A unit of work is a strip of positions times tile_rows filters; each thread has consecutive ones. It packs the
 // columns of a strip a block of depth at a time and multiplies all its filters with them. The pixels of a 1x1
 // convolution with few filters are multiplied where they lie.
 template <class T>
-void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y, const Geometry& g, Index FG,
-              Index CG, Index groups, bool relu) {
+void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const Geometry& g, Index FG, Index CG,
+              Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
     const bool pack_weights = !all_weights.in_order(g.taps);
-    if (winograd_pays(g, FG, CG, pack_weights) && y.column_step == 1)
+    if (winograd_pays(g, FG, CG, pack_weights))
         return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
     // as many positions as panels of this depth find room for in the second-level cache
@@ -150,8 +116,8 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
     const bool pack_once = pack_weights && groups * tiles * TR * K <= most_packed_weights;
     // A strip that cannot be written directly is collected: all its filters, or where its sums are complete at once,
     // one tile of them.
-    const bool direct = y.directly(g, strips), at_once = depth == K && width <= chunk;
-    const Index ldc = direct ? y.filter_step : width;
+    const bool direct = strips.of_one_image, at_once = depth == K && width <= chunk;
+    const Index ldc = direct ? OH * OW : width;
     // Is a strip one run in memory? Planes that lie multiples of 64 KB apart share a few lines of the cache.
     const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW && strips.of_one_image;
     const bool may_stay = one_run && FG <= few_filters && plane * Index(sizeof(T)) % (1 << 16) != 0;
@@ -195,6 +161,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
             const T* const group_x = channels_from(group);
             unit += last_tile - first_tile;
             const Index positions = strip.size() * OW, first_f = group * FG;
+            const Index first_image = strip.begin / OH * groups * FG;  // counted in filters
             const bool unpacked = may_stay && positions % vector_lanes<T> == 0;
             const Weights<T> weights = all_weights.of(group);
             g.find_rows(strip, row_start);
@@ -224,7 +191,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                         for (Index i = 0; i < rows; ++i)
                             a[i] = pack_weights ? a_block + f * k_depth + i
                                                 : weights.data + (f + i) * weights.row_step + k;
-                        T* const c = direct ? y.at(g, strip, first_f + f)
+                        T* const c = direct ? y + (first_image + first_f + f) * OH * OW + strip.begin % OH * OW
                                             : strip_y + (at_once ? 0 : f - filters.begin) * width;
                         const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1), unpacked ? plane : TC};
                         const Ends<T> ends{k > 0, b && k == 0 ? b + first_f + f : nullptr, relu && k + k_depth == K};
@@ -234,23 +201,26 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, const Place
                                      unpacked ? first_line + row_start[0] + q : panels + (q - p) * panel_rows(k_depth),
                                      c + q, ldc, ends);
                         }
-                        if (at_once && !direct) y.take(g, strip, {first_f + f, first_f + f + rows}, c, width);
+                        if (at_once && !direct)
+                            write_strip(g, strip, {first_f + f, first_f + f + rows}, c, width, groups * FG, y);
                     }
                 }
             }
             if (!at_once && !direct)
-                y.take(g, strip, {first_f + filters.begin, first_f + filters.end}, strip_y, width);
+                write_strip(g, strip, {first_f + filters.begin, first_f + filters.end}, strip_y, width, groups * FG,
+                            y);
         }
     });
 }
 
 template <class T>
-void convolve_forward(const T* x, const T* W, const T* b, const Placed<T>& y, const Geometry& g, const Sizes& s,
-                      Index groups, bool relu) {
+void convolve_forward(const T* x, const T* W, const T* b, T* y, const Geometry& g, const Sizes& s, Index groups,
+                      bool relu) {
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
     if (is_depthwise(s, groups) && !relu)
-        return convolve_planes(x, W, g.taps, taps.data(), b, y, Geometry(g.input, g.output, g.window, false));
+        return convolve_planes(x, W, g.taps, taps.data(), b, Placed<T>{y, groups * s.P, s.P, g.output.w, 1},
+                               Geometry(g.input, g.output, g.window, false));
     convolve(x, Weights<T>{W, s.K, g.taps, taps.data(), s.FG * s.K}, b, y, g, s.FG, s.CG, groups, relu);
 }
 
@@ -259,7 +229,7 @@ void conv2d(const T* x, const T* W, const T* b, T* y, Shape input, Shape filter,
             Index groups) {
     const Sizes s(filter, output, groups);
     const Geometry g(input, output, window, true);
-    convolve_forward(x, W, b, Placed<T>{y, filter.n * s.P, s.P, output.w, 1}, g, s, groups, false);
+    convolve_forward(x, W, b, y, g, s, groups, false);
 }
 
 }  // namespace

@@ -11,9 +11,28 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// convolution.hpp
+// Where results go: y(n, c, oy, ox) at the given steps.
 template <class T>
-struct Placed;
+struct Placed {
+    T* data;
+    Index image_step, channel_step, row_step, column_step;
+
+    void clear(Index images, Index channels, Extent size) const {
+        for (Index row = 0; row < images * channels * size.h; ++row) {
+            const Index plane = row / size.h;
+            T* to = data + plane / channels * image_step + plane % channels * channel_step + row % size.h * row_step;
+            for (Index i = 0; i < size.w; ++i) to[i * column_step] = 0;
+        }
+    }
+
+    // Takes the rows of a strip of channel c, row_size numbers from one to the next; the strip lies within an image.
+    void take_rows(const Geometry& g, Range strip, Index c, const T* from, Index row_size) const {
+        const Index OH = g.output.h, OW = g.output.w;
+        T* to = data + strip.begin / OH * image_step + c * channel_step + strip.begin % OH * row_step;
+        for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step)
+            spread(to, column_step, from, OW);
+    }
+};
 
 // to[p] = b + sum over taps of w[tap] * from[offsets[tap] + p] for p in [begin, end), a number of vectors at a time
 // while that many fit. Answers where it stopped.

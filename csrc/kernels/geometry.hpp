@@ -245,21 +245,6 @@ private:
     Index plane_ = 0, planes_ = 0, run_ = 0, at_ = 0, portion_ = 0;
 };
 
-// The inverse for a gradient: copies the pixels of lines back to dx.
-template <class T>
-void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range channels, Range strip, T* dx) {
-    const Index stride = g.window.w.stride, H = g.input.h, W = g.input.w;
-    for (Index c = channels.begin; c < channels.end; ++c, lines += channel_step)
-        for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
-            for (Index i = larger(-y, 0); i < smaller(H - y, count); ++i)
-                for (Index phase = 0; phase < g.phases; ++phase) {
-                    const Phase p = phase_of(g, phase);
-                    const T* from = lines + (line + i) * g.pitch + phase * g.phase_width + p.at;
-                    spread(dx + ((n * g.input.c + c) * H + y + i) * W + p.x, stride, from, p.count);
-                }
-        });
-}
-
 // Calls run(p, from, count) for the runs in memory of positions [positions.begin, positions.end) of a strip: position p
 // and the count - 1 behind it lie `from` elements after a tap's offset and on.
 template <class Visit>

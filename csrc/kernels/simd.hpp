@@ -191,6 +191,18 @@ inline void store_alternately(T* to, Lanes<T, sizeof...(I)> even, Lanes<T, sizeo
     }
 }
 
+// to[0], to[1], to[2], ... = even[0], odd[0], even[1], ..., `count` numbers in all
+template <class T, int N = int(vector_lanes<T>)>
+inline void alternate(T* to, const T* even, const T* odd, Index count) {
+    Index i = 0;
+    for (; 2 * (i + N) <= count; i += N)
+        store_alternately(to + 2 * i, load<N>(even + i), load<N>(odd + i), typename Counting<N>::Type());
+    if constexpr (N > 1)
+        alternate<T, N / 2>(to + 2 * i, even + i, odd + i, count - 2 * i);
+    else if (2 * i < count)
+        to[2 * i] = even[i];
+}
+
 // Choose<condition, A, B>::Type is A where the condition holds, else B.
 template <bool condition, class A, class B>
 struct Choose {

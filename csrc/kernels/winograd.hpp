@@ -9,10 +9,6 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// convolution.hpp
-template <class T>
-struct Placed;
-
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
 // three quarters of the products of the definition; or, where the registers hold only half as large a tile of M, to
@@ -36,7 +32,7 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
 // Writes one filter's tiles: sums (2x2, tiles) -> y
 template <class T>
 void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y,
-                 Index row_step) {
+                 Index width) {
     constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
     alignas(64) T rows[2][2 * tiles];
     for (Index i = 0; i < 2; ++i)
@@ -48,7 +44,7 @@ void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun*
         }
     for (Index r = 0; r < run_count; ++r)
         for (Index i = 0; i < runs[r].rows; ++i)
-            copy(y + runs[r].at + i * row_step, rows[i] + 2 * runs[r].tile, runs[r].columns);
+            copy(y + runs[r].at + i * width, rows[i] + 2 * runs[r].tile, runs[r].columns);
 }
 
 // M (point, tile_rows, winograd_columns) = U V for a tile of filters and `vectors` vectors of tiles.
@@ -66,12 +62,12 @@ void multiply_points(const Pieces& pieces, Index channels, const T* U, const T* 
 
 // y = Weights * col^T + b as convolve() has it, for windows without dilation.
 template <class T>
-void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, const Placed<T>& y,
-                       const Geometry& g, Index FG, Index CG, Index groups, bool relu) {
+void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T* y, const Geometry& g, Index FG,
+                       Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, WC = winograd_columns<T>, TR = tile_rows, L = vector_lanes<T>;
     constexpr Index most_tiles = winograd_tiles<T>;
     const Pieces pieces(g.window);
-    const Index P = pieces.products;
+    const Index P = pieces.products, outputs = g.output.h * g.output.w;
     const TileStrips strips(g, pieces, most_tiles);
     const Index depth = divided_up(CG, divided_up(CG, larger(winograd_products / P, 1)));
     const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
@@ -107,7 +103,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                 const Range f_range{unit % f_tiles, smaller(f_tiles, unit % f_tiles + mine.end - unit)};
                 unit += f_range.size();
                 const Index vectors = divided_up(here.size(), L);
-                const Index run_count = strips.find_runs(here, y.image_step, y.row_step, runs);
+                const Index run_count = strips.find_runs(here, groups * FG * outputs, runs);
                 Patches<T> patches(strips, memory, part, here, vectors);
                 for (Index c = 0; c < CG; c += depth) {
                     const Index channels = smaller(depth, CG - c);
@@ -126,8 +122,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, co
                         if (c + depth < CG) continue;
                         for (Index r = 0; r < f_rows; ++r)
                             write_tiles(tile_sums + r * 4 * most_tiles, vectors, b ? b[group * FG + f + r] : T(0),
-                                        relu, runs, run_count,
-                                        y.data + (group * FG + f + r) * y.filter_step, y.row_step);
+                                        relu, runs, run_count, y + (group * FG + f + r) * outputs, g.output.w);
                     }
                 }
             }

@@ -36,13 +36,13 @@ struct TileStrips {
     // Lines are copied whole for every strip that needs some of their pixels: how often, where rows of tiles are long.
     double times_copied() const { return across.w > size ? double(across.w) / double(size) : 1; }
 
-    // Where the outputs of a strip lie in an array of these steps; answers the number of runs.
-    PYCONV_ONCE Index find_runs(Range strip, Index image_step, Index row_step, TileRun* runs) const {
+    // Where the outputs of a strip lie in an array with so many elements from image to image; answers the number of runs.
+    PYCONV_ONCE Index find_runs(Range strip, Index image_step, TileRun* runs) const {
         Index count = 0;
         for (Index tile = strip.begin; tile < strip.end;) {
             const Index row = tile / across.w, n = row / across.h, oy = row % across.h * 2, tx = tile % across.w;
             const Index here = smaller(across.w - tx, strip.end - tile);
-            runs[count++] = {tile - strip.begin, n * image_step + oy * row_step + 2 * tx, smaller(2, output.h - oy),
+            runs[count++] = {tile - strip.begin, n * image_step + oy * output.w + 2 * tx, smaller(2, output.h - oy),
                              smaller(2 * here, output.w - 2 * tx)};
             tile += here;
         }

@@ -142,7 +142,7 @@ private:
         for (Index at = mine.begin; at < mine.end; ++at) {
             const Range strip = strips_.at(at);
             const Index tiles = rounded_up(strip.size(), WC);
-            const Index run_count = strips_.find_runs(strip, image_step, strips_.output.w, runs);
+            const Index run_count = strips_.find_runs(strip, image_step, runs);
             if (strip.size() < tiles) fill(pixels, 4 * most * TC, T(0));
             for_panels<T>({0, filters}, [&](Index i, Range fs) {
                 T* const panel = D + i * winograd_points * most * TC;

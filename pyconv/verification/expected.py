@@ -317,18 +317,18 @@ def _data_gradient(
     dout: Array, W: Array, shape: checks.Shape4, window: Window, groups: int
 ) -> Expected:
     filters = len(W) // groups
-    down, across = 2 * window.stride_h, 2 * window.stride_w
+    unstrided = (window.stride_h, window.stride_w) == (1, 1)
 
     def gradient(a: Array, b: Array) -> Array:
         return reference.conv2d_backward_data(a, b, shape, *window.arguments, groups)
 
     def mixed(a: Array, b: Array) -> Array:
-        wider = (*shape[:2], shape[2] + 2 * down, shape[3] + 2 * across)
+        wider = (*shape[:2], shape[2] + 4, shape[3] + 4)
         wide_dx = reference.conv2d_backward_data(_box(a, 5, 4), b, wider, *window.arguments, groups)
-        return 4 * wide_dx[:, :, down : down + shape[2], across : across + shape[3]]
+        return 4 * wide_dx[:, :, 2:-2, 2:-2]
 
     terms = filters * window.filter_h * window.filter_w
-    pieces = _pieces(window) if W.shape[1] >= 16 and terms >= 100 else 0
+    pieces = _pieces(window) if unstrided and W.shape[1] >= 16 and terms >= 100 else 0
     way: tuple[int, Bilinear] | None = (filters * pieces, mixed) if pieces else None
     found = products(gradient, dout, W, terms, mixed=way)
     return nearly("dx", places.images, dout.dtype, found)
