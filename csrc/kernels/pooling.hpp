@@ -103,6 +103,12 @@ struct Maximum {
         state.best_tap = keeps ? state.best_tap : broadcast<N>(Tap(tap));
     }
 
+    // The same with what the windows have in load_pairs' order put in theirs.
+    template <int N, int... I>
+    State<N> ordered(const State<N>& state, Sequence<I...> lanes) const {
+        return {in_order(state.best, lanes), in_order(state.best_tap, lanes)};
+    }
+
     template <int N>
     void finish(const State<N>& state, Index at, Index) const {
         store<N>(y + at, state.best);
@@ -150,6 +156,11 @@ struct Average {
     template <int N>
     void take(State<N>& state, Lanes<T, N> value, Index) const {
         state.sum += value;
+    }
+
+    template <int N, int... I>
+    State<N> ordered(const State<N>& state, Sequence<I...> lanes) const {
+        return {in_order(state.sum, lanes)};
     }
 
     template <int N>
@@ -264,7 +275,7 @@ PYCONV_ONCE void pool_tiles(const Pooling pooling, const Planes& planes, const T
             pooling.template take<N>(state, top.odd, 1);
             pooling.template take<N>(state, bottom.even, 2);
             pooling.template take<N>(state, bottom.odd, 3);
-            pooling.finish(state, oy * OW + ox, 4);
+            pooling.finish(pooling.ordered(state, typename Counting<N>::Type()), oy * OW + ox, 4);
         }
     }
 }

@@ -122,18 +122,24 @@ struct Counting<0, I...> {
 };
 
 // Every second lane of two vectors side by side: of `low` from lane LowOdd on, of `high` from HighOdd on. AVX2 shuffles
-// within 16 bytes in one instruction, and what is left to do there is to put halves of these in order.
+// within 16 bytes in one instruction; halves of these are not in order then, before in_order has put them there.
 template <int LowOdd, int HighOdd, class V, int... I>
 inline V every_second(V low, V high, Sequence<I...>) {
-    constexpr int N = sizeof...(I), size = int(sizeof(V)) / N;
-    if constexpr (N * size == 32) {
-        constexpr int E = 16 / size, half = E / 2;
-        const V shuffled = __builtin_shufflevector(
-            low, high, (I / E * E + I % half * 2 + (I % E < half ? LowOdd : HighOdd + N))...);
-        return __builtin_shufflevector(shuffled, shuffled, (I / half % 2 * E + I / E * half + I % half)...);
-    } else {
+    constexpr int N = sizeof...(I), E = 16 * N / int(sizeof(V)), half = E / 2;
+    if constexpr (sizeof(V) == 32)
+        return __builtin_shufflevector(low, high,
+                                       (I / E * E + I % half * 2 + (I % E < half ? LowOdd : HighOdd + N))...);
+    else
         return __builtin_shufflevector(low, high, (2 * I + (2 * I < N ? LowOdd : HighOdd))...);
-    }
+}
+
+template <class V, int... I>
+inline V in_order(V values, Sequence<I...>) {
+    constexpr int N = sizeof...(I), E = 16 * N / int(sizeof(V)), half = E / 2;
+    if constexpr (sizeof(V) == 32)
+        return __builtin_shufflevector(values, values, (I / half % 2 * E + I / E * half + I % half)...);
+    else
+        return values;
 }
 
 // from[0], from[stride], ..., from[(N - 1) * stride], of a stride that is a power of two, from two vectors of half the
@@ -147,11 +153,11 @@ inline Lanes<T, sizeof...(I)> load_strided(const T* from, Sequence<I...> lanes) 
     } else {
         const Lanes<T, N> low = load_strided<stride / 2>(from, lanes);
         const Lanes<T, N> high = load_strided<stride / 2>(from + stride / 2 * (N - 1), lanes);
-        return every_second<0, 1>(low, high, lanes);
+        return in_order(every_second<0, 1>(low, high, lanes), lanes);
     }
 }
 
-// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1]
+// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1], both for in_order.
 template <class T, int N>
 struct Pairs {
     Lanes<T, N> even, odd;
