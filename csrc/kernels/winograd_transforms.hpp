@@ -118,8 +118,10 @@ struct Pieces {
                 const Index from = y.first * row + x.first * column;
                 const Index y_step = h.stride * row, x_step = w.stride * column;
                 const bool turned = y.length < x.length;
-                Pair pair = turned ? Pair{from, x.length, y.length, x_step, y_step, {}}
-                                   : Pair{from, y.length, x.length, y_step, x_step, {}};
+                Pair pair;
+                pair.from = from;
+                pair.longer = turned ? x.length : y.length, pair.shorter = turned ? y.length : x.length;
+                pair.long_step = turned ? x_step : y_step, pair.short_step = turned ? y_step : x_step;
                 for (Index p = 0; p < winograd_points; ++p)
                     pair.step[turned ? p % 4 : p / 4][turned ? p / 4 : p % 4] =
                         begin[p] * channels + c * at_point[p] + i * w.with_point[p % 4] + j;
