@@ -8,11 +8,11 @@ from kernel_cases import Geometry
 import pyconv
 from pyconv import reference
 
-# Whole images at a time and strips of large ones, channels in blocks, weights packed once and for
+# Whole images at a time and parts of large ones, channels in blocks, weights packed once and for
 # every image, phases put together in pairs and one by one, pixels that no window reaches.
 STRIDED = {
     "blocks of channels": {"N": 3, "C": 80, "H": 40, "W": 41, "FN": 20, "stride": (2, 2)},
-    "strips of an image": {"N": 2, "C": 9, "H": 70, "W": 75, "FN": 14, "stride": (2, 2)},
+    "parts of an image": {"N": 2, "C": 9, "H": 70, "W": 75, "FN": 14, "stride": (2, 2)},
     "stacks of images": {"N": 19, "C": 12, "H": 13, "W": 12, "FN": 30, "stride": (2, 2)},
     "more weights than are kept": {
         "N": 2, "C": 61, "H": 9, "W": 8, "FN": 700, "filter": (5, 5), "stride": (2, 2),

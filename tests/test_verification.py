@@ -265,3 +265,15 @@ def test_a_block_passes_where_winograd_makes_a_nan_of_an_infinity():
     with pyconv.use_backend("check"):
         y, _ = pyconv.conv2d_block(x, W, pool=(1, 2))
     assert np.isnan(y).any()
+
+
+@pytest.mark.parametrize("channels", [4, 6])
+def test_gradients_of_few_channels_pass_where_winograd_spreads_a_nan(channels):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, channels, 32, 32)).astype(np.float32)
+    dout = rng.normal(size=(4, 64, 26, 26)).astype(np.float32)
+    x[0, 1, 1, 1] = np.nan
+    with pyconv.use_backend("check"):
+        dW, _ = pyconv.conv2d_backward_weight(x, dout, (64, channels, 7, 7))
+    assert np.isnan(dW[:, 1]).any()
+    assert np.isfinite(dW[:, 0]).all()

@@ -14,7 +14,7 @@ namespace pyconv::bindings {
 // The arguments beside x of conv2d_block, or of affine.
 struct Link {
     py::object W, b;
-    bool is_block, relu = true;  // a block always has one
+    bool is_block, relu = false;
     WindowFields window{};
     Index groups = 1;
     Sizes2 pool{};
@@ -45,7 +45,7 @@ struct Link {
 };
 
 template <class T>
-py::object forward(const std::vector<Link>& links, const py::object& x) {
+py::object run_links(const std::vector<Link>& links, const py::object& x) {
     require(py::isinstance<Array<T>>(x), "x has another dtype than the weights, or is not C-contiguous");
     Array<T> y = py::reinterpret_borrow<Array<T>>(x);
     for (const Link& link : links) {
@@ -77,7 +77,7 @@ inline py::cpp_function chain(const std::vector<py::tuple>& calls) {
     const std::vector<Link> links(calls.begin(), calls.end());
     require(!links.empty(), "a chain has at least one kernel");
     return py::cpp_function([links](const py::object& x) {
-        return links[0].is_of<float>() ? forward<float>(links, x) : forward<double>(links, x);
+        return links[0].is_of<float>() ? run_links<float>(links, x) : run_links<double>(links, x);
     });
 }
 

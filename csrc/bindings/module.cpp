@@ -33,6 +33,7 @@ void peak_copy(const Array<float>& source, Array<float>& target) {
         pyconv::num_threads());
 }
 
+// noconvert: an array of another dtype or layout is an error, not a hidden copy; so it is for floats in either().
 #define PYCONV_EITHER(function) either(function<float>, function<double>)
 #define PYCONV_STEP(name) either(step<float>(&Kernels<float>::name), step<double>(&Kernels<double>::name))
 
@@ -66,6 +67,9 @@ void register_kernels(py::module_& m) {
     m.def("adam_step", PYCONV_STEP(adam_step), "param"_a, "grad"_a, "m"_a, "v"_a, "lr"_a, "beta1"_a, "beta2"_a);
 }
 
+#undef PYCONV_EITHER
+#undef PYCONV_STEP
+
 py::dict build_info() {
     return py::dict("version"_a = PYCONV_VERSION, "compiler"_a = PYCONV_COMPILER, "flags"_a = PYCONV_FLAGS,
                     "isa"_a = pyconv::kernels().isa, "isas"_a = pyconv::supported_isas(),
@@ -86,6 +90,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     py::list names;
 #define PYCONV_NAME(name, parameters) names.append(#name);
     PYCONV_KERNELS(PYCONV_NAME)
+#undef PYCONV_NAME
     m.attr("KERNELS") = py::tuple(names);
     m.attr("__version__") = PYCONV_VERSION;
     m.def("peak_multiply_adds", peak_multiply_adds, "steps"_a);

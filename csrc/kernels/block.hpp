@@ -163,8 +163,8 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
     }
     const Scratch<Index> offsets(g.taps);
     g.find_offsets(offsets.data());
-    auto add_rows = add_winning_rows<T, 1>;
-    with_constant<4>(KP / L, [&](auto vectors) { add_rows = add_winning_rows<T, vectors.value>; });
+    auto add_winners = add_winning_rows<T, 1>;
+    with_constant<4>(KP / L, [&](auto vectors) { add_winners = add_winning_rows<T, vectors.value>; });
 
     run_each(parts, [&](int part) {
         T* const part_dW = scratch.data() + part * part_size;
@@ -183,8 +183,8 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
                 const Index row = n * g.output.h + py * pool.h;
                 copy_lines(g, x, {0, g.input.c}, {row, row + pool.h}, lines, line_step, true);
                 im2col(g, lines, line_step, offsets.data(), pool.h, col, KP);
-                add_rows(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, pooled.w, col,
-                         pool.w * KP, tap_offset, part_dW);
+                add_winners(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, pooled.w, col,
+                            pool.w * KP, tap_offset, part_dW);
             }
         }
     });

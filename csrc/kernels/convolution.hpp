@@ -19,38 +19,8 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index few_filters = PYCONV_VECTOR_BYTES == 64 ? 128 : 32;  // may meet a pixel for less than packing it costs
+constexpr Index few_filters = is_avx512 ? 128 : 32;  // up to so many, reading a pixel where it lies beats packing it
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
-
-// The numbers of a group's weight matrix (rows, K), k = (channel, tap), wherever they lie.
-template <class T>
-struct Weights {
-    const T* data;
-    Index row_step, channel_step;
-    const Index* taps;  // offset of every tap
-    Index group_step;
-
-    Weights of(Index group) const { return {data + group * group_step, row_step, channel_step, taps, group_step}; }
-
-    // Whether the numbers of a row lie one after another.
-    bool in_order(Index tap_count) const { return channel_step == tap_count && taps[tap_count - 1] == tap_count - 1; }
-
-    // Copies rows [rows.begin, rows.end) and steps [k, k + depth) into panels of A.
-    void pack(Range rows, Index k, Index depth, Index tap_count, T* to) const {
-        for (Index begin = rows.begin; begin < rows.end; begin += tile_rows) {
-            const Index count = smaller(tile_rows, rows.end - begin);
-            Index channel = k / tap_count, tap = k % tap_count;
-            for (Index i = 0; i < depth; ++i, to += tile_rows) {
-                const T* from = data + begin * row_step + channel * channel_step + taps[tap];
-                if (count == tile_rows && row_step == 1)
-                    __builtin_memcpy(to, from, sizeof(T) * tile_rows);
-                else
-                    for (Index r = 0; r < count; ++r) to[r] = from[r * row_step];
-                if (++tap == tap_count) tap = 0, ++channel;
-            }
-        }
-    }
-};
 
 // Sizes of one convolution, named as at the head of this file.
 struct Sizes {
@@ -84,11 +54,9 @@ PYCONV_ONCE void write_strip(const Geometry& g, Range strip, Range fs, const T* 
                              T* y) {
     const Index OH = g.output.h, OW = g.output.w;
     for (Index f = fs.begin; f < fs.end; ++f, from += width)
-        for (Index row = strip.begin; row < strip.end;) {  // of each image
-            const Index rows = smaller(OH - row % OH, strip.end - row);
-            copy(y + ((row / OH * filters + f) * OH + row % OH) * OW, from + (row - strip.begin) * OW, rows * OW);
-            row += rows;
-        }
+        for_image_rows(strip, OH, [&](Index n, Index oy, Index row, Index rows) {
+            copy(y + ((n * filters + f) * OH + oy) * OW, from + (row - strip.begin) * OW, rows * OW);
+        });
 }
 
 // y = weights * col^T + b for the channels of each of x's groups, CG of them and FG filters to a group.
@@ -101,7 +69,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
               Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
-    const bool pack_weights = !all_weights.in_order(g.taps);
+    const bool pack_weights = !all_weights.is_contiguous(g.taps);
     if (winograd_pays(g, FG, CG, pack_weights))
         return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
@@ -143,7 +111,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
 
     const auto group_of = [&](Index unit) { return unit / tiles % groups; };
     const auto strip_of = [&](Index unit) { return strips.at(unit / tiles / groups); };
-    const auto channels_from = [&](Index group) { return x + group * CG * plane; };
+    const auto input_of = [&](Index group) { return x + group * CG * plane; };
     const auto channels_of = [&](Index k) { return Range{k / g.taps, divided_up(smaller(K, k + depth), g.taps)}; };
     run_each(parts, [&](int part) {
         T* const panels = scratch.data() + part * part_size;
@@ -158,10 +126,10 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
             const Index last_tile = smaller(tiles, first_tile + mine.end - unit);
             const Range strip = strip_of(unit);
             const Range filters{first_tile * TR, smaller(FG, last_tile * TR)};
-            const T* const group_x = channels_from(group);
+            const T* const group_x = input_of(group);
             unit += last_tile - first_tile;
             const Index positions = strip.size() * OW, first_f = group * FG;
-            const Index first_image = strip.begin / OH * groups * FG;  // counted in filters
+            const Index first_plane = strip.begin / OH * groups * FG + first_f;  // of y
             const bool unpacked = may_stay && positions % vector_lanes<T> == 0;
             const Weights<T> weights = all_weights.of(group);
             g.find_rows(strip, row_start);
@@ -179,9 +147,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
                 if (k + k_depth < K)
                     upcoming = {g, group_x, channels_of(k + k_depth), strip, products};
                 else if (unit < mine.end)
-                    upcoming = {g, channels_from(group_of(unit)), channels_of(0), strip_of(unit), products};
+                    upcoming = {g, input_of(group_of(unit)), channels_of(0), strip_of(unit), products};
                 for (Index p = 0; p < positions; p += chunk) {
-                    const Index p_end = smaller(positions, p + chunk), line = 0;
+                    const Index p_end = smaller(positions, p + chunk);
                     if (!unpacked)
                         pack_columns(g, offsets.data(), row_start, first_line, g.in_place ? plane : line_step, k,
                                      k_depth, {p, p_end}, moves_memory.data()[part], panels);
@@ -191,9 +159,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
                         for (Index i = 0; i < rows; ++i)
                             a[i] = pack_weights ? a_block + f * k_depth + i
                                                 : weights.data + (f + i) * weights.row_step + k;
-                        T* const c = direct ? y + (first_image + first_f + f) * OH * OW + strip.begin % OH * OW
+                        T* const c = direct ? y + (first_plane + f) * OH * OW + strip.begin % OH * OW
                                             : strip_y + (at_once ? 0 : f - filters.begin) * width;
-                        const Depth<T> steps{1, k_depth, &line, pack_weights ? TR : Index(1), unpacked ? plane : TC};
+                        const Depth<T> steps{1, k_depth, one_line, pack_weights ? TR : Index(1), unpacked ? plane : TC};
                         const Ends<T> ends{k > 0, b && k == 0 ? b + first_f + f : nullptr, relu && k + k_depth == K};
                         for (Index q = p; q < p_end; q += TC) {
                             upcoming.ask_for_more();

@@ -4,9 +4,10 @@
 //   W     (FN, CG, FH, FW)   FN = groups * FG;  K = CG*FH*FW
 //   dout  (N, FN, OH, OW)    P = OH*OW
 //
-// For one image and one group: dcol^T (K, P) = W^T dout (FG, P), and dx = col2im(dcol). There are two ways to it:
-// a pixel gathers what all windows over it send, which is a convolution of dout; or, with strides, where other windows
-// are over every pixel, or with too few channels to fill a tile, a window scatters what it sends over its pixels.
+// For one image and one group: dcol^T (K, P) = W^T dout (FG, P), and dx = col2im(dcol). There are two ways to it. A
+// pixel gathers what the windows over it send, which is a convolution of dout: depthwise, or without strides. Or a
+// window scatters what it sends over its pixels: with strides, where neighbouring pixels meet different taps, and with
+// fewer channels than a tile has rows.
 #pragma once
 
 #include "convolution_scatter.hpp"
@@ -29,7 +30,7 @@ struct BackwardAxis {
         step = axis.stride / divisor;
         first = 0;
         while (first < step && (pixel + axis.pad_before - first * axis.dilation) % axis.stride) ++first;
-        taps = first < step && first < axis.filter ? (axis.filter - first + step - 1) / step : 0;
+        taps = first < step && first < axis.filter ? divided_up(axis.filter - first, step) : 0;
         pixels = divided_up(input - pixel, axis.stride);
         const Index dilation = axis.dilation / divisor;
         const Index start = (pixel + axis.pad_before - first * axis.dilation) / axis.stride;  // divides without rest
@@ -39,7 +40,8 @@ struct BackwardAxis {
     }
 };
 
-// The gradient of a depthwise convolution, every phase of the strides by itself, or of one without strides.
+// The gradient as convolutions of dout: a depthwise one for every phase of the strides, or the only one that there is
+// without strides.
 template <class T>
 void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter, Extent output, Window window,
                      Index groups) {

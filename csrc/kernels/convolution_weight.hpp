@@ -15,7 +15,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// The filters of a block meet a strip's pixels together: as few of them as make re-reading these cheap.
+// Filters that meet a strip's pixels together: so many that reading the pixels again for the next block is cheap.
 constexpr Index most_block_filters = 64;
 
 // The sums of one part: of every panel of a block's filters dW^T (K, tile_columns), and their db (tile_columns).
@@ -98,12 +98,10 @@ private:
             g_.find_rows(strip, row_start);
             for_panels<T>(filters, [&](Index panel, Range fs) {
                 T* const to = panels + panel * panel_size_;
-                for (Index row = strip.begin; row < strip.end;) {  // of each image
-                    const Index rows = smaller(OH - row % OH, strip.end - row);
-                    const T* from = dout_ + (row / OH * groups_ * s_.FG + fs.begin) * s_.P + row % OH * OW;
+                for_image_rows(strip, OH, [&](Index n, Index oy, Index row, Index rows) {
+                    const T* from = dout_ + (n * groups_ * s_.FG + fs.begin) * s_.P + oy * OW;
                     transpose(from, s_.P, fs.size(), rows * OW, to + (row - strip.begin) * OW * TC, TC);
-                    row += rows;
-                }
+                });
                 T* const db = block_sums + (panel * (s_.K + 1) + s_.K) * TC;
                 for (Index j = 0; ks.begin == 0 && j < fs.size(); j += L)
                     store<L>(db + j, load<L>(db + j) + add_rows(to + j, strip.size() * OW));
@@ -170,7 +168,7 @@ private:
     const Geometry& g_;
     const Sizes& s_;
     Strips<T> strips_;
-    Index groups_, group_blocks_, blocks_, panels_;  // blocks of a group, of all, and panels of a block
+    Index groups_, group_blocks_, blocks_, panels_;  // blocks of a group, of all, and panels of the largest block
     Index tiles_, rows_;                             // of taps, and taps of a tile
     double work_;
     bool by_strip_;

@@ -42,7 +42,7 @@ inline Index filter_vectors(const T* from, const Index* offsets, const T* w, Ind
     using V = Vector<T>;
     for (; begin + vectors * vector_lanes<T> <= end; begin += vectors * vector_lanes<T>) {
         V sum[vectors];
-        repeat<vectors>([&](auto v) { sum[v.value] = V{} + b; });
+        repeat<vectors>([&](auto v) { sum[v.value] = broadcast<int(vector_lanes<T>)>(b); });
         for (Index tap = 0; tap < taps; ++tap) {
             const V* at = reinterpret_cast<const V*>(from + offsets[tap] + begin);
             repeat<vectors>([&](auto v) { sum[v.value] += w[tap] * at[v.value]; });

@@ -39,7 +39,7 @@ void pack_b(const Matrix<T>& b, Index columns, Index depth, T* to) {
         });
 }
 
-constexpr Index row_vectors = 13;  // of sums that find registers beside what a step takes
+constexpr Index row_vectors = 13;  // of sums of a single row: as many as find registers beside a number of A
 
 // y (columns) += a (K) B for neighbouring columns, `vectors` vectors of them side by side. The columns fill `full` of
 // these and more; the others overlap those before them as far as need be.
@@ -86,9 +86,10 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
         // memory is read as if from front to back: whole vectors of B are read where they lie.
         const Index in_place = b.column_step == 1 && (M <= TR || b.row_step <= 4 * TC) ? width / L * L : 0;
         for (Index k = 0; k < K; k += most_depth) {
-            const Index depth = smaller(most_depth, K - k), line = 0;
+            const Index depth = smaller(most_depth, K - k);
             const Ends<T> ends{accumulate || k > 0, nullptr, false};
-            const Depth<T> direct{1, depth, &line, a.column_step, b.row_step}, packed{1, depth, &line, a.column_step};
+            const Depth<T> direct{1, depth, one_line, a.column_step, b.row_step};
+            const Depth<T> packed{1, depth, one_line, a.column_step};
             pack_b(b.from(k, j + in_place), width - in_place, depth, scratch);
             for (Index i = 0; i < M; i += TR) {
                 const Index rows = smaller(TR, M - i);

@@ -7,7 +7,7 @@
 //
 // so that tap t = (fy, fx) of output position (row, ox) lies at row_start[row] + ox + tap_offset(t): stride, padding
 // and dilation are in two small tables, and every run of ox is a run in memory. The column matrix is these runs.
-// An input without padding and horizontal stride serves as its own lines.
+// An input without padding and without horizontal stride serves as its own lines.
 #pragma once
 
 #include "../memory.hpp"
@@ -80,7 +80,7 @@ struct Geometry {
     Index taps, phases, phase_width, pitch;  // phases that a tap falls into, their elements, those of a line
     bool in_place;  // the input is its own lines
 
-    // `may_be_in_place`: lines of a gradient are written beyond their ends and have to be copies.
+    // `may_be_in_place`: not where lines are written to, read beyond a row's end, or need zeros around them.
     PYCONV_ONCE Geometry(Shape input_, Extent output_, const Window& window_, bool may_be_in_place)
         : input(input_), output(output_), window(window_), taps(window.h.filter * window.w.filter) {
         const bool padded = window.h.pad_before || window.h.pad_after || window.w.pad_before || window.w.pad_after;
@@ -124,18 +124,27 @@ struct Geometry {
     }
 };
 
+// Calls visit(n, oy, row, count) for each image n that rows of the stack are of: those from `row` on, `count` of them,
+// are its output rows oy, oy + 1, ...
+template <class Visit>
+void for_image_rows(Range rows, Index OH, const Visit& visit) {
+    for (Index row = rows.begin; row < rows.end;) {
+        const Index oy = row % OH, count = smaller(OH - oy, rows.end - row);
+        visit(row / OH, oy, row, count);
+        row += count;
+    }
+}
+
 // Calls visit(n, y, line, count) for each image that a strip has rows of: `count` lines from `line` on are its input
 // rows y, y + 1, ..., of which those outside [0, H) are padding.
 template <class Visit>
 void for_images(const Geometry& g, Range strip, const Visit& visit) {
     Index line = 0;
-    for (Index row = strip.begin; row < strip.end;) {
-        const Index n = row / g.output.h, oy = row % g.output.h;
-        const Index rows = smaller(g.output.h - oy, strip.end - row), lines = g.lines_under(rows);
+    for_image_rows(strip, g.output.h, [&](Index n, Index oy, Index, Index rows) {
+        const Index lines = g.lines_under(rows);
         visit(n, oy * g.window.h.stride - g.window.h.pad_before, line, lines);
         line += lines;
-        row += rows;
-    }
+    });
 }
 
 // Columns of the input that fall into phase `phase` of a line: input column x lies at (x + pad - phase) / stride.

@@ -1,6 +1,7 @@
 // Packing: copying the operands of a matrix product into panels that the micro-kernel reads from front to back.
 //
-//   panel of B   (depth, tile_columns)   a row per step k, a lane per column; lanes that are not used hold anything
+//   panel of B   (depth, tile_columns)   a row per step k, a lane per column; lanes that are not used are zeros up to a
+//                                        whole vector, and anything behind it
 //   panel of A   (depth, tile_rows)      of weights alone, where they do not lie one after another along k
 #pragma once
 
@@ -16,8 +17,8 @@ constexpr Index most_depth = 320;  // steps of depth packed at a time
 // rows of a step fall into the same few lines of the first-level cache and drive each other out.
 constexpr Index panel_rows(Index depth) { return depth | 1; }
 
-// Calls visit(panel, some) for the panels that hold some columns. Where one vector would be left over it shares the
-// last two panels, for a tile of a single vector is a slow one.
+// Calls visit(panel, some) for the panels that hold some columns. Where one vector would be left over, the last two
+// panels share the vectors, for a tile of a single one is slow.
 template <class T, class Visit>
 inline void for_panels(Range columns, const Visit& visit) {
     constexpr Index TC = tile_columns<T>, L = vector_lanes<T>;
@@ -28,6 +29,38 @@ inline void for_panels(Range columns, const Visit& visit) {
         columns.begin = end;
     }
 }
+
+// The numbers of a group's weight matrix (rows, K), k = (channel, tap), wherever they lie.
+template <class T>
+struct Weights {
+    const T* data;
+    Index row_step, channel_step;
+    const Index* taps;  // offset of every tap
+    Index group_step;
+
+    Weights of(Index group) const { return {data + group * group_step, row_step, channel_step, taps, group_step}; }
+
+    // Whether the numbers of a row lie one after another.
+    bool is_contiguous(Index tap_count) const {
+        return channel_step == tap_count && taps[tap_count - 1] == tap_count - 1;
+    }
+
+    // Copies rows [rows.begin, rows.end) and steps [k, k + depth) into panels of A.
+    void pack(Range rows, Index k, Index depth, Index tap_count, T* to) const {
+        for (Index begin = rows.begin; begin < rows.end; begin += tile_rows) {
+            const Index count = smaller(tile_rows, rows.end - begin);
+            Index channel = k / tap_count, tap = k % tap_count;
+            for (Index i = 0; i < depth; ++i, to += tile_rows) {
+                const T* from = data + begin * row_step + channel * channel_step + taps[tap];
+                if (count == tile_rows && row_step == 1)
+                    __builtin_memcpy(to, from, sizeof(T) * tile_rows);
+                else
+                    for (Index r = 0; r < count; ++r) to[r] = from[r * row_step];
+                if (++tap == tap_count) tap = 0, ++channel;
+            }
+        }
+    }
+};
 
 // The sum of `count` vectors that lie a panel's row apart, in four chains that do not wait for each other.
 template <class T>

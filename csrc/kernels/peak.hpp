@@ -19,7 +19,7 @@ Index peak_multiply_adds(Index steps, int threads, float* sums) {
     parallel_ranges(threads, threads, [&](Index begin, Index end, int) {
         for (Index thread = begin; thread < end; ++thread) {
             // Each sum tends to 1 from another side and never becomes subnormal.
-            const Vector<float> factor = Vector<float>{} + 0.5f, term = factor;
+            const Vector<float> factor = broadcast<int(vector_lanes<float>)>(0.5f), term = factor;
             Vector<float> chain[peak_chains];
             repeat<peak_chains>([&](auto i) { chain[i.value] = factor + float(i.value + thread); });
             for (Index step = 0; step < steps; ++step)

@@ -23,14 +23,14 @@ namespace {
 constexpr Index most_columns = 1 << 16;  // numbers of the copied columns that a strip should have
 
 // Filters of a tile of four vectors.
-constexpr int pooled_rows = int(tile_rows * tile_vectors / 4);
+constexpr int pooled_tile_rows = int(tile_rows * tile_vectors / 4);
 
 template <class T>
 struct PooledGeometry {
     Shape input;
     Window window;  // of the convolution
     Extent output;  // pooled
-    Index strips, rows;  // of an image; pooled rows of the highest strip
+    Index strips;  // of an image
     Extent stride;
     Index shifts, phases, lines;
 
@@ -41,8 +41,7 @@ struct PooledGeometry {
         const Index row = CG * shifts * phases * output.w;
         const Index fitting = larger(most_columns / row, divided_up(vector_lanes<T>, output.w));
         strips = output.h / smaller(fitting, output.h);
-        rows = divided_up(output.h, strips);
-        lines = rows + (reach(window.h) + window.h.stride - 1) / stride.h;
+        lines = divided_up(output.h, strips) + (reach(window.h) + window.h.stride - 1) / stride.h;
     }
 
     Index shift_size() const { return phases * lines * output.w; }
@@ -105,13 +104,12 @@ template <int rows, class T>
 void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias, Index count,
                Maximum<T, true> out, Index filter_step) {
     constexpr int L = int(vector_lanes<T>);
-    const Index no_line = 0;
     Vector<T> sum[rows][4];
-    sum_products(weights, Depth<T>{1, K, &no_line, 1}, columns, sum);
+    sum_products(weights, Depth<T>{1, K, one_line, 1}, columns, sum);
     repeat<rows>([&](auto i) {
         if (i.value >= count) return;
         const T b = bias ? bias[i.value] : T(0);
-        // ReLU first: of windows that have nothing above 0, the first pixel then wins as it would after the maximum.
+        // ReLU of the first pixel is enough: another one wins only by being larger, and so above 0.
         const Vector<T> first = sum[i.value][0] + b;
         auto state = out.template start_with<L>(first <= 0 ? Vector<T>{} : first);
         repeat<3>([&](auto v) { out.template take<L>(state, sum[i.value][v.value + 1] + b, v.value + 1); });
@@ -132,12 +130,12 @@ bool pools_in_registers(Shape input, Extent convolved, const Window& window, Ext
 template <class T>
 void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* argmax, Shape input, Extent convolved,
                        const Window& window, const Sizes& s, Index groups) {
-    constexpr Index L = vector_lanes<T>, TR = pooled_rows;
+    constexpr Index L = vector_lanes<T>, TR = pooled_tile_rows;
     const PooledGeometry<T> g(input, convolved, window, s.CG);
-    // A unit of work is a tile, TR filters at a vector of windows, of a group and a strip. The last one of a strip's
-    // filters takes the windows behind its vector, too: they overlap it where they are no whole vectors.
-    const Index vectors = g.output.h / g.strips * g.output.w / L, pieces = divided_up(s.FG, TR) * vectors;
-    const Index P = g.output.h * g.output.w, units = input.n * g.strips * groups * pieces;
+    // A unit of work is a tile: TR filters of a group at one vector of a strip's windows. `vectors`: the whole ones of
+    // the lowest strip; the last of them takes what is left of its strip as well.
+    const Index vectors = g.output.h / g.strips * g.output.w / L, tiles = divided_up(s.FG, TR) * vectors;
+    const Index P = g.output.h * g.output.w, units = input.n * g.strips * groups * tiles;
     const int parts = threads_for(units, double(input.n * groups) * double(s.FG * s.K) * double(s.P));
     const Index part_size = rounded_up(s.CG * g.channel_size() + L, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
@@ -153,19 +151,19 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
         const Range mine = share(units, parts, part);
         for (Index unit = mine.begin; unit < mine.end;) {
             // the tiles of one strip and group that are this part's
-            const Index group = unit / pieces % groups, at = unit / pieces / groups, n = at / g.strips;
+            const Index group = unit / tiles % groups, at = unit / tiles / groups, n = at / g.strips;
             const Range strip = share(g.output.h, int(g.strips), int(at % g.strips));
-            const Range mine_here{unit % pieces, smaller(pieces, unit % pieces + mine.end - unit)};
+            const Range mine_here{unit % tiles, smaller(tiles, unit % tiles + mine.end - unit)};
             unit += mine_here.size();
             const Index group_size = s.CG * input.h * input.w;
             g.copy_columns(x + (n * groups + group) * group_size, x + input.n * groups * group_size, s.CG, strip,
                            columns);
             const Index windows = strip.size() * g.output.w;
-            for (Index piece = mine_here.begin; piece < mine_here.end;) {
-                const Index tile = piece / vectors;
-                const Range some{piece % vectors, smaller(vectors, piece % vectors + mine_here.end - piece)};
-                piece += some.size();
-                const Index f = group * s.FG + tile * TR, count = smaller(TR, s.FG - tile * TR);
+            for (Index tile = mine_here.begin; tile < mine_here.end;) {
+                const Index first_f = tile / vectors * TR, f = group * s.FG + first_f;
+                const Index count = smaller(TR, s.FG - first_f);
+                const Range some{tile % vectors, smaller(vectors, tile % vectors + mine_here.end - tile)};
+                tile += some.size();
                 const T* rows[TR];
                 for (Index i = 0; i < TR; ++i) rows[i] = W + (f + smaller(i, count - 1)) * s.K;
                 const Index to = (n * groups * s.FG + f) * P + strip.begin * g.output.w;

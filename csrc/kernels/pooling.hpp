@@ -103,10 +103,10 @@ struct Maximum {
         state.best_tap = keeps ? state.best_tap : broadcast<N>(Tap(tap));
     }
 
-    // The same with what the windows have in load_pairs' order put in theirs.
+    // The state with lanes, which load_pairs left out of order, in the windows' order.
     template <int N, int... I>
     State<N> ordered(const State<N>& state, Sequence<I...> lanes) const {
-        return {in_order(state.best, lanes), in_order(state.best_tap, lanes)};
+        return {restore_order(state.best, lanes), restore_order(state.best_tap, lanes)};
     }
 
     template <int N>
@@ -160,7 +160,7 @@ struct Average {
 
     template <int N, int... I>
     State<N> ordered(const State<N>& state, Sequence<I...> lanes) const {
-        return {in_order(state.sum, lanes)};
+        return {restore_order(state.sum, lanes)};
     }
 
     template <int N>

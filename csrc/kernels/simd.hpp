@@ -1,6 +1,8 @@
 // The vector of the instruction set being compiled, and the few operations on it that plain loops do not express.
 #pragma once
 
+#include "../window.hpp"
+
 // Before a function that takes no time beside a kernel: compiled once, and not into every function that calls it.
 #define PYCONV_ONCE __attribute__((noinline))
 
@@ -17,6 +19,7 @@ constexpr bool small_rather_than_fast = false;
 // PYCONV_VECTOR_BYTES: 16 (SSE2, NEON), 32 (AVX2) or 64 (AVX-512), set by the source file that includes this.
 template <class T>
 constexpr Index vector_lanes = PYCONV_VECTOR_BYTES / Index(sizeof(T));
+constexpr bool is_avx512 = PYCONV_VECTOR_BYTES == 64;  // 32 registers, and shuffles of whole vectors
 
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
@@ -58,7 +61,7 @@ inline Lanes<T, N> broadcast(T value) {
     if constexpr (N == 1)
         return value;
     else
-        return value - Lanes<T, N>{};  // value + 0 would be an addition: -0 + 0 is 0
+        return value - Lanes<T, N>{};  // always the value, so that nothing is computed; -0 + 0 would be 0
 }
 
 // 0, 1, 2, ... as integers as wide as a T
@@ -102,7 +105,7 @@ template <class T, int N>
 inline void store_bytes(std::uint8_t* to, WholeLanes<T, N> values) {
     if constexpr (N == 1) {
         *to = std::uint8_t(values);
-    } else if constexpr (PYCONV_VECTOR_BYTES == 64) {
+    } else if constexpr (is_avx512) {
         store<N>(to, __builtin_convertvector(values, Lanes<std::uint8_t, N>));
     } else {
         const auto bits32 = __builtin_convertvector(values, Lanes<std::int32_t, N>);
@@ -122,7 +125,7 @@ struct Counting<0, I...> {
 };
 
 // Every second lane of two vectors side by side: of `low` from lane LowOdd on, of `high` from HighOdd on. AVX2 shuffles
-// within 16 bytes in one instruction; halves of these are not in order then, before in_order has put them there.
+// within each 16 bytes in one instruction, so of vectors of 32 bytes the result is out of order until restore_order.
 template <int LowOdd, int HighOdd, class V, int... I>
 inline V every_second(V low, V high, Sequence<I...>) {
     constexpr int N = sizeof...(I), E = 16 * N / int(sizeof(V)), half = E / 2;
@@ -133,8 +136,9 @@ inline V every_second(V low, V high, Sequence<I...>) {
         return __builtin_shufflevector(low, high, (2 * I + (2 * I < N ? LowOdd : HighOdd))...);
 }
 
+// Puts what every_second answers in order: its halves of 16 bytes lie one of `low`, one of `high`, and so on.
 template <class V, int... I>
-inline V in_order(V values, Sequence<I...>) {
+inline V restore_order(V values, Sequence<I...>) {
     constexpr int N = sizeof...(I), E = 16 * N / int(sizeof(V)), half = E / 2;
     if constexpr (sizeof(V) == 32)
         return __builtin_shufflevector(values, values, (I / half % 2 * E + I / E * half + I % half)...);
@@ -153,11 +157,11 @@ inline Lanes<T, sizeof...(I)> load_strided(const T* from, Sequence<I...> lanes) 
     } else {
         const Lanes<T, N> low = load_strided<stride / 2>(from, lanes);
         const Lanes<T, N> high = load_strided<stride / 2>(from + stride / 2 * (N - 1), lanes);
-        return in_order(every_second<0, 1>(low, high, lanes), lanes);
+        return restore_order(every_second<0, 1>(low, high, lanes), lanes);
     }
 }
 
-// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1], both for in_order.
+// from[0], from[2], ..., from[2N - 2] and from[1], from[3], ..., from[2N - 1], both for restore_order
 template <class T, int N>
 struct Pairs {
     Lanes<T, N> even, odd;

@@ -12,13 +12,13 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// 6 x 4 vectors: 24 of AVX-512's 32 registers hold sums. 4 x 3: 12 of the 16 that the others have, and the fewest loads
-// and multiples of four filters fill it.
-constexpr Index vector_registers = PYCONV_VECTOR_BYTES == 64 ? 32 : 16;
-constexpr Index tile_rows = PYCONV_VECTOR_BYTES == 64 ? 6 : 4;
-constexpr Index tile_vectors = PYCONV_VECTOR_BYTES == 64 ? 4 : 3;
-// A step of 12 multiply-adds in a row of 6 cycles leaves a CPU that starts four instructions in each none to spare for
-// the loop's own; one of 24 does.
+// The sums of a tile stay in registers: 6 x 4 in AVX-512's 32, 4 x 3 in the 16 of others (NEON has 32; it is treated
+// alike). 4 x 3 takes 7 loads for 12 multiply-adds, where 6 x 2 takes 8, and layers mostly have a multiple of four
+// filters.
+constexpr Index tile_rows = is_avx512 ? 6 : 4, tile_vectors = is_avx512 ? 4 : 3;
+constexpr Index vector_registers = is_avx512 ? 32 : 16;
+// 12 multiply-adds take 6 cycles, in which a CPU starts 24 instructions. Beside the loads that leaves few for the loop
+// itself, so AVX2 does two steps a turn. 24 multiply-adds, or a CPU without them, leave enough.
 constexpr int steps_at_once = PYCONV_VECTOR_BYTES == 32 ? 2 : 1;
 template <class T>
 constexpr Index tile_columns = tile_vectors * vector_lanes<T>;
@@ -41,6 +41,8 @@ struct Depth {
     // So many products make a sum, which then joins the total: several short sums have fewer roundings than a long one.
     Index run = 96;
 };
+
+constexpr Index one_line[] = {0};  // the lines of a matrix
 
 // Vectors of B side by side, the steps of depth `step` elements apart.
 template <class T>
@@ -73,11 +75,11 @@ __attribute__((always_inline)) inline void sum_products(const T* const* a, const
         for (Index left = depth.run; left > 0 && line < end;) {
             const Index steps = smaller(left, length - x);
             Index at = *line + x * a_step;
-// One index into all streams, for each as a pointer of its own would have to be moved.
 #pragma GCC unroll steps_at_once
             for (Index step = 0; step < steps; ++step, at += a_step, b.next()) {
+                // The compiler must not see through `at`: it would keep a pointer for every stream, and move them all.
                 asm volatile("" : "+r"(at));
-                // Beside the sums there are registers for all numbers of A and a vector of B, or the other way round.
+                // Held in registers for a step: the numbers of A or the vectors of B, whichever are fewer.
                 if constexpr (rows < vectors) {
                     Vector<T> numbers[rows];
                     repeat<rows>([&](auto i) { numbers[i.value] = broadcast<L>(a[i.value][at]); });
@@ -126,7 +128,7 @@ void multiply_tile(const T* const* a, const Depth<T>& depth, const T* b, T* c, I
     each([](const V& s, V& result, int) { result = s; });
 }
 
-// A matrix seldom leaves 3 rows over: they are computed as 2 and 1, for a kernel less is 15 kB less to install.
+// Of tiles with six rows three are computed as 2 and 1: for a kernel that is seldom needed, 15 kB less to install.
 template <class T, int vectors>
 void multiply_three_rows(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
     multiply_tile<T, 2, vectors>(a, depth, b, c, ldc, ends);
@@ -137,21 +139,26 @@ void multiply_three_rows(const T* const* a, const Depth<T>& depth, const T* b, T
 template <class T>
 using MultiplyTile = void (*)(const T* const*, const Depth<T>&, const T*, T*, Index, Ends<T>);
 
+template <class T, int rows, int vectors>
+constexpr MultiplyTile<T> tile_kernel() {
+    if constexpr (rows == 3 && tile_rows == 6)
+        return multiply_three_rows<T, vectors>;
+    else
+        return multiply_tile<T, rows, vectors>;
+}
+
+template <class T, int... I>
+MultiplyTile<T> tile_kernel_at(Index index, Sequence<I...>) {
+    constexpr int R = int(tile_rows);
+    static constexpr MultiplyTile<T> kernels[] = {tile_kernel<T, I % R + 1, I / R + 1>()...};
+    return kernels[index];
+}
+
 // The micro-kernel for a tile of 1 to tile_rows rows and 1 to tile_vectors vectors.
 template <class T>
 MultiplyTile<T> tile_of(Index rows, Index vectors) {
-#if PYCONV_VECTOR_BYTES == 64
-#define PYCONV_ROW(v)                                                                              \
-    {multiply_tile<T, 1, v>, multiply_tile<T, 2, v>, multiply_three_rows<T, v>, multiply_tile<T, 4, v>, \
-     multiply_tile<T, 5, v>, multiply_tile<T, 6, v>}
-    static constexpr MultiplyTile<T> tiles[][tile_rows] = {PYCONV_ROW(1), PYCONV_ROW(2), PYCONV_ROW(3), PYCONV_ROW(4)};
-#else
-#define PYCONV_ROW(v) \
-    {multiply_tile<T, 1, v>, multiply_tile<T, 2, v>, multiply_three_rows<T, v>, multiply_tile<T, 4, v>}
-    static constexpr MultiplyTile<T> tiles[][tile_rows] = {PYCONV_ROW(1), PYCONV_ROW(2), PYCONV_ROW(3)};
-#endif
-#undef PYCONV_ROW
-    return tiles[vectors - 1][rows - 1];
+    return tile_kernel_at<T>((vectors - 1) * tile_rows + rows - 1,
+                             typename Counting<int(tile_rows * tile_vectors)>::Type());
 }
 
 // The same for the first `columns` columns: by way of a whole tile where they end within a vector.

@@ -11,10 +11,9 @@ namespace {
 
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
-// three quarters of the products of the definition; or, where the registers hold only half as large a tile of M, to
-// two thirds. 32 tiles pay for the transforms of the filters, or 16 where direct convolution has to pack these (as
-// it does for gradients). Sums of fewer than 100 products have so few roundings that those of the transforms would
-// show.
+// three quarters of the products of the definition or, without AVX-512, to two thirds. 32 tiles pay for the transforms
+// of the filters, or 16 where direct convolution has to pack these (as it does for gradients). Sums of fewer than 100
+// products have so few roundings that those of the transforms would show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
     if constexpr (small_rather_than_fast) return false;
     const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
@@ -25,7 +24,7 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
     const Index products = pieces.products;
     if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
     const Index work = products * FG * CG + 3 * (products + pieces.patch()) * CG + 2 * winograd_points * FG;
-    const double share = PYCONV_VECTOR_BYTES == 64 ? 0.75 : 0.66;
+    const double share = is_avx512 ? 0.75 : 0.66;
     return double(tiles * work) <= share * double(g.taps * g.output.h * g.output.w * FG * CG);
 }
 
@@ -52,10 +51,10 @@ template <class T>
 void multiply_points(const Pieces& pieces, Index channels, const T* U, const T* V, Index vectors, T* M) {
     constexpr Index TR = tile_rows, WC = winograd_columns<T>;
     for (Index p = 0; p < winograd_points; ++p, M += TR * WC) {
-        const Index begin = pieces.begin[p] * channels, line = 0;
+        const Index begin = pieces.begin[p] * channels;
         const T* rows[TR];
         for (Index i = 0; i < TR; ++i) rows[i] = U + begin * TR + i;
-        const Depth<T> depth{1, pieces.at_point[p] * channels, &line, TR, WC, winograd_steps};
+        const Depth<T> depth{1, pieces.at_point[p] * channels, one_line, TR, WC, winograd_steps};
         tile_of<T>(TR, vectors)(rows, depth, V + begin * WC, M, WC, Ends<T>{});
     }
 }

@@ -36,7 +36,7 @@ struct TileStrips {
     // Lines are copied whole for every strip that needs some of their pixels: how often, where rows of tiles are long.
     double times_copied() const { return across.w > size ? double(across.w) / double(size) : 1; }
 
-    // Where the outputs of a strip lie in an array with so many elements from image to image; answers the number of runs.
+    // Where the outputs of a strip lie in an array of images so many elements apart; answers the number of runs.
     PYCONV_ONCE Index find_runs(Range strip, Index image_step, TileRun* runs) const {
         Index count = 0;
         for (Index tile = strip.begin; tile < strip.end;) {

@@ -40,22 +40,19 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// convolution.hpp
-template <class T>
-struct Weights;
-
 constexpr Index winograd_points = 16;
 constexpr Index winograd_products = 1024;  // of a tile with a block of channels
 constexpr Index winograd_steps = 24;  // see Rounding
 constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
 // Vectors of tiles that are multiplied together. AVX-512 has registers for the totals of half as many as in a matrix
 // product; with fewer registers, the totals are better off in memory.
-constexpr Index winograd_vectors = PYCONV_VECTOR_BYTES == 64 ? tile_vectors / 2 : tile_vectors;
+constexpr Index winograd_vectors = is_avx512 ? tile_vectors / 2 : tile_vectors;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
+// Tiles of a strip, a multiple of tile_columns: V takes half a megabyte, or the half of that where second-level caches
+// mostly hold no more than half a megabyte themselves.
 template <class T>
-constexpr Index winograd_tiles =  // of a strip: V takes half of the second-level cache that such CPUs mostly have
-    (PYCONV_VECTOR_BYTES == 64 ? 512 : 288) / Index(sizeof(T));
+constexpr Index winograd_tiles = (is_avx512 ? 512 : 288) / Index(sizeof(T));
 
 // One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
 // have a point are the first so many.
@@ -118,7 +115,7 @@ struct Pieces {
                 const Index from = y.first * row + x.first * column;
                 const Index y_step = h.stride * row, x_step = w.stride * column;
                 const bool turned = y.length < x.length;
-                Pair pair;
+                Pair pair;  // field by field: braces would set all of `step` to zero first
                 pair.from = from;
                 pair.longer = turned ? x.length : y.length, pair.shorter = turned ? y.length : x.length;
                 pair.long_step = turned ? x_step : y_step, pair.short_step = turned ? y_step : x_step;

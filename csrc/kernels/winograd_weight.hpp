@@ -144,14 +144,14 @@ private:
             const Index tiles = rounded_up(strip.size(), WC);
             const Index run_count = strips_.find_runs(strip, image_step, runs);
             if (strip.size() < tiles) fill(pixels, 4 * most * TC, T(0));
-            for_panels<T>({0, filters}, [&](Index i, Range fs) {
-                T* const panel = D + i * winograd_points * most * TC;
+            for_panels<T>({0, filters}, [&](Index panel, Range fs) {
+                T* const to = D + panel * winograd_points * most * TC;
                 for (Index r = 0; r < run_count; ++r)
                     take_gradients(dout + fs.begin * outputs_, fs.size(), runs[r], pixels);
-                transform_gradients(pixels, tiles, divided_up(fs.size(), L), panel);
+                transform_gradients(pixels, tiles, divided_up(fs.size(), L), to);
                 // of point (1, 1) every output is in the sum
                 for (Index f = fs.begin; biases && f < fs.end; f += L)
-                    store<L>(db + f, load<L>(db + f) + add_rows(panel + 5 * most * TC + f - fs.begin, tiles));
+                    store<L>(db + f, load<L>(db + f) + add_rows(to + 5 * most * TC + f - fs.begin, tiles));
             });
             Patches<T> patches(strips_, memory_, part, strip, tiles / L);
             for (Index c = cs.begin; c < cs.end; c += block_) {
@@ -182,16 +182,16 @@ private:
         const Depth<T> depth{line_count, WC, lines, 1, TC, gradient_run};
         for (Index p = 0; p < winograd_points; ++p) {
             const Index rows = channels * pieces_.at_point[p];
-            for_panels<T>({0, filters}, [&](Index i, Range fs) {
+            for_panels<T>({0, filters}, [&](Index panel, Range fs) {
                 const Index vectors = divided_up(fs.size(), L);
-                const T* const panel = D + (i * winograd_points + p) * most * TC;
+                const T* const b = D + (panel * winograd_points + p) * most * TC;
                 const Index row = pieces_.begin[p] * count + first * pieces_.at_point[p];
-                T* const c = sums + (i * P_ * channels_ + row) * TC;
+                T* const c = sums + (panel * P_ * channels_ + row) * TC;
                 for (Index r = 0; r < rows; r += TR) {
                     const Index height = smaller(TR, rows - r);
                     const T* a[TR];
                     for (Index i = 0; i < height; ++i) a[i] = V + (pieces_.begin[p] * channels + r + i) * WC;
-                    tile_of<T>(height, vectors)(a, depth, panel, c + r * TC, TC, Ends<T>{true, nullptr, false});
+                    tile_of<T>(height, vectors)(a, depth, b, c + r * TC, TC, Ends<T>{true, nullptr, false});
                 }
             });
         }

@@ -96,7 +96,7 @@ class Block(Step):
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__(*layers)
-        self._memory = Memory()
+        self._memory = _Memory()
 
     def known(self, shape: tuple[int, ...]) -> "Known | None":
         known = self._memory.known
@@ -131,7 +131,7 @@ class ConvolutionBlock(Block):
             arguments = self._check(x)
             if arguments is None:
                 return super().forward(x, train_flg, keep)
-            self._memory.keep(x, settings, arguments)
+            self._memory.remember(x, settings, arguments)
         W, b, window, groups, pool = arguments
         if current_backend() == "check":
             stride, pad, dilation = window.arguments
@@ -219,7 +219,7 @@ class AffineBlock(Block):
                 return super().forward(x, train_flg, keep)
             rows = x.reshape(len(x), math.prod(x.shape[1:]))
             arguments = *checks.affine(rows, affine.W, affine.b, False)[1:], self.relu is not None
-            self._memory.keep(x, settings, arguments)
+            self._memory.remember(x, settings, arguments)
         W, b, relu = arguments
         rows = x if x.ndim == 2 else x.reshape(len(x), len(W))
         kernels = ops if current_backend() == "check" else _core
@@ -248,7 +248,7 @@ class AffineBlock(Block):
 
 
 class Known(NamedTuple):
-    """What a check found, and what of."""
+    """A kernel's arguments as a check found them, and for which samples and settings."""
 
     shape: tuple[int, ...]  # of a sample
     dtype: np.dtype[Any]
@@ -260,7 +260,7 @@ class Known(NamedTuple):
         return x.shape[1:] == self.shape and x.dtype == self.dtype
 
 
-class Memory:
+class _Memory:
     """What a check found, for as long as it would find the same: checks cost more than kernels.
 
     Settings are compared by identity, so only those that cannot change inside are remembered, and
@@ -271,14 +271,14 @@ class Memory:
         self.known: Known | None = None
 
     def recall(self, x: Array, settings: tuple[object, ...]) -> tuple[Any, ...] | None:
-        """What `keep` was given for the same settings and images like `x`."""
+        """What `remember` was given for the same settings and samples like those of `x`."""
         known = self.known
         if known is not None and known.fits(x) and all(map(is_, settings, known.settings)):
             return known.arguments
         self.known = None  # what is known is always of the last forward
         return None
 
-    def keep(self, x: Array, settings: tuple[object, ...], arguments: tuple[Any, ...]) -> None:
+    def remember(self, x: Array, settings: tuple[object, ...], arguments: tuple[Any, ...]) -> None:
         W, b, *others = settings
         try:
             hash(tuple(others))

@@ -71,17 +71,17 @@ class Prepared:
 
     def __init__(self, layers: Collection[Layer], parts: list[Known]) -> None:
         self.call: Callable[[Array], Array] = _core.chain([part.arguments for part in parts])
-        self._samples = parts[0]
+        self._first = parts[0]
         self._layers = [*layers]
         self._attributes = [*map(vars, layers)]
         self._attributes_then = [*map(dict, self._attributes)]
         self._functions = [*map(functions_of, KINDS)]
 
     def holds(self, layers: Collection[Layer], x: Array) -> bool:
-        """Whether a batch is one of those, and layers have what they had."""
+        """Whether `x` is like the batch it was prepared with, and layers are as then."""
         return (
             current_backend() == "native"
-            and self._samples.fits(x)
+            and self._first.fits(x)
             and [*layers] == self._layers
             and [*map(functions_of, KINDS)] == self._functions
             and _core.same_objects(self._attributes, self._attributes_then)

@@ -281,7 +281,8 @@ def _pieces(window: Window) -> int:
 
 # Winograd's sums are of additions of pixels of a tile, times additions of a piece's taps. A tap
 # meets pixels at most two strides from its own; a product appears up to four times. The kernels are
-# for 16 filters and 100 products a sum, and for gradients of 24 filters and 6 channels, in float32.
+# for 16 filters and 100 products a sum, and for gradients of 24 filters and 4 channels (6 with
+# AVX-512, a row of the micro-kernel's tile each), in float32.
 
 
 def _box(images: Array, size: int, pad: Padding, step: tuple[int, int] = (1, 1)) -> Array:
@@ -345,7 +346,7 @@ def _weight_gradients(
         a, b = _neighbours(a, window), _box(b, 3, 1)
         return 4 * reference.conv2d_backward_weight(a, b, shape, stride, groups=groups)[0]
 
-    many = shape[0] // groups >= 24 and shape[1] >= 6 and x.dtype == np.float32
+    many = shape[0] // groups >= 24 and shape[1] >= 4 and x.dtype == np.float32
     terms = dout[:, 0].size
     way: tuple[int, Bilinear] | None = (terms, mixed) if many and _pieces(window) else None
     dW = products(gradient, x, dout, terms, mixed=way, spreads=True)
