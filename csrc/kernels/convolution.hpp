@@ -19,7 +19,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index few_filters = is_avx512 ? 128 : 32;  // up to so many, reading a pixel where it lies beats packing it
+constexpr Index few_filters = is_avx512 ? 512 : 32;  // up to so many, reading a pixel where it lies beats packing it
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
 // Sizes of one convolution, named as at the head of this file.
