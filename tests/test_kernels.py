@@ -332,6 +332,19 @@ def test_every_order_of_ties_nan_and_infinity_wins_alike_in_every_lane(step, dty
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tap", range(4))
+def test_a_single_nan_wins_its_tile(tap, dtype):
+    """Among numbers, whose tiles are pooled faster than those with a NaN."""
+    x = np.random.default_rng(tap).normal(size=(2, 3, 12, 40)).astype(dtype)
+    for tile in (0, 7, 19):
+        one = x.copy()
+        one[1, 1, 6 + tap // 2, 2 * tile + tap % 2] = np.nan
+        y, argmax = pyconv.max_pool2d(one, 2, 2, 2)
+        assert np.isnan(y[1, 1, 3, tile]) and argmax[1, 1, 3, tile] == tap
+        assert_twins_agree("max_pool2d", (one, 2, 2, 2), [y.shape, y.shape], dtype, 4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("planes", [1, 3, 700])
 @pytest.mark.parametrize("W", [2, 5, 9, 24, 31, 32, 47])
 def test_tiles_of_rows_shorter_and_longer_than_a_vector(W, planes, dtype):
