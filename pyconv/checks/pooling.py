@@ -97,8 +97,10 @@ def winners(argmax: object, shape: tuple[int, ...], pool_h: int, pool_w: int, so
         raise TypeError(f"argmax must be the integer array that {source} returned, not {kind}")
     same_shape("argmax", argmax.shape, shape, "dout")
     taps = pool_h * pool_w
-    if argmax.size and (argmax.min() < 0 or argmax.max() >= taps):
-        wrong = argmax.min() if argmax.min() < 0 else argmax.max()
+    least = argmax.min(initial=0) if argmax.dtype.kind == "i" else 0
+    most = argmax.max(initial=0)
+    if least < 0 or most >= taps:
+        wrong = least if least < 0 else most
         raise ValueError(
             f"argmax holds {wrong}, but in a {pool_h}×{pool_w} window it counts "
             f"from 0 to {taps - 1}"
