@@ -9,6 +9,7 @@
 // (pooled.hpp), with others a few images of it exist at a time, as they do of its gradient.
 #pragma once
 
+#include "columns.hpp"
 #include "convolution_data.hpp"
 #include "convolution_weight.hpp"
 #include "pooled.hpp"
@@ -81,88 +82,60 @@ void unpool(const T* y, const T* dout, const void* argmax, int argmax_bytes, T* 
     });
 }
 
-// One image's rows of the column matrix, KP numbers apart, from its lines. Taps that lie side by side are copied by
-// the vector, whose end the next copy overwrites; `lines` and `col` have room for a vector behind their ends.
-template <int N, class T>
-void im2col_rows(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows, T* col,
-                 Index KP) {
-    const Index FH = g.window.h.filter, FW = g.window.w.filter, OW = g.output.w, C = g.input.c;
-    for (Index oy = 0; oy < rows; ++oy) {
-        const T* window = lines + oy * g.window.h.stride * g.pitch;
-        for (Index ox = 0; ox < OW; ++ox, ++window, col += KP) {
-            T* to = col;
-            for (Index c = 0; c < C; ++c)
-                for (Index tap = 0; tap < FH * FW; tap += FW, to += FW) {
-                    const T* from = window + c * line_step;
-                    if constexpr (N > 1)
-                        for (Index fx = 0; fx < FW; fx += N) store<N>(to + fx, load<N>(from + offsets[tap] + fx));
-                    else
-                        for (Index fx = 0; fx < FW; ++fx) to[fx] = from[offsets[tap + fx]];
-                }
-        }
-    }
-}
-
-template <class T>
-PYCONV_ONCE void im2col(const Geometry& g, const T* lines, Index line_step, const Index* offsets, Index rows,
-                        T* col, Index KP) {
-    constexpr Index L = vector_lanes<T>;
-    if (g.window.w.stride > 1 || g.window.w.dilation > 1)
-        im2col_rows<1>(g, lines, line_step, offsets, rows, col, KP);
-    else if (g.window.w.filter <= L / 2)
-        im2col_rows<int(larger(L / 2, 1))>(g, lines, line_step, offsets, rows, col, KP);
-    else
-        im2col_rows<int(L)>(g, lines, line_step, offsets, rows, col, KP);
-}
-
-// For every filter: dW (filters, vectors) += the sum over a row of pooled numbers of their gradients times the rows of
-// col that won. Pooled numbers of a filter lie `plane` behind the filter before, their first taps in col `step` apart.
+// For every filter: dW (filters, vectors) += the sum over `count` pooled numbers of their gradients times the rows of
+// col that won: of a pooling window's `taps` rows, one behind the other. A filter's pooled numbers lie `plane` behind
+// those of the filter before.
 template <class T, int vectors>
 void add_winning_rows(const T* gradient, const std::uint8_t* winner, Index filters, Index plane, Index count,
-                      const T* col, Index step, const Index* tap_offset, T* dW) {
+                      const T* col, Index taps, T* dW) {
     constexpr Index KP = vectors * vector_lanes<T>;
     for (Index f = 0; f < filters; ++f, gradient += plane, winner += plane, dW += KP) {
         Vector<T> sum[2][vectors];  // two, that do not wait for each other
         repeat<vectors>([&](auto v) { sum[0][v.value] = sum[1][v.value] = Vector<T>{}; });
-        const auto add = [&](int which, Index px) __attribute__((always_inline)) {
-            const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + px * step + tap_offset[winner[px]]);
-            repeat<vectors>([&](auto v) { sum[which][v.value] += gradient[px] * of[v.value]; });
+        const auto add = [&](int which, Index i) __attribute__((always_inline)) {
+            const Index row = i * taps + smaller(winner[i], taps - 1);  // whatever the caller's argmax holds
+            const Vector<T>* of = reinterpret_cast<const Vector<T>*>(col + row * KP);
+            repeat<vectors>([&](auto v) { sum[which][v.value] += gradient[i] * of[v.value]; });
         };
-        Index px = 0;
-        for (; px + 2 <= count; px += 2) add(0, px), add(1, px + 1);
-        if (px < count) add(0, px);
+        Index i = 0;
+        for (; i + 2 <= count; i += 2) add(0, i), add(1, i + 1);
+        if (i < count) add(0, i);
         Vector<T>* to = reinterpret_cast<Vector<T>*>(dW);
         repeat<vectors>([&](auto v) { to[v.value] += sum[0][v.value] + sum[1][v.value]; });
     }
 }
 
-// What a pooled block gives back to its weights, where no dx is asked for and one row of the column matrix is 1 to 4
-// vectors. Of a pooling window one pixel has a gradient, so dW is a sum of rows of col, one per pooled number:
+constexpr Index most_col_bytes = 24 << 10;  // leaves the rest of a first-level cache to what is multiplied with them
+
+// What a pooled block gives back to its weights, where no dx is asked for, one row of the column matrix is 1 to 4
+// vectors, and windows of up to 7 taps side by side lie 1 apart. Of a pooling window one pixel has a gradient, so dW is
+// a sum of rows of col, one per pooled number:
 //
 //   dW[f] += gradient[f][i] * col[position of i's maximum]
 //
-// which takes a pool.h * pool.w-th of the work. Here col, for once, is written down: for one row of
-// pooling windows at a time.
+// which takes a pool.h * pool.w-th of the work. Here col, for once, is written down: for a few rows of pooling windows
+// at a time, window by window.
 template <class T>
 void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::uint8_t* argmax, T* dW, T* db,
                             const Geometry& g, Index filters, Extent pool) {
     constexpr Index L = vector_lanes<T>;
-    const Index OW = g.output.w, P = g.output.h * OW, K = g.input.c * g.taps;
+    const Index C = g.input.c, FH = g.window.h.filter, FW = g.window.w.filter;
+    const Index P = g.output.h * g.output.w, K = C * g.taps, taps = pool.h * pool.w;
     const Index KP = rounded_up(K, L);  // a row of col, filled up to whole vectors
-    const Extent pooled{g.output.h / pool.h, OW / pool.w};
+    const Extent pooled{g.output.h / pool.h, g.output.w / pool.w};
     const Index pooled_P = pooled.h * pooled.w;
-    const Index line_step = g.most_lines(pool.h) * g.pitch, lines_size = g.input.c * line_step + 2 * L;
-    const Index sums = rounded_up(filters * (KP + 1), L), col_size = (pool.h * OW + 1) * KP;
+    const Index row_size = pooled.w * taps * KP;  // of col under a row of pooling windows
+    const Index rows = smaller(larger(most_col_bytes / (row_size * Index(sizeof(T))), 1), pooled.h);
+    const Index line_step = g.most_lines(rows * pool.h) * g.pitch, lines_size = C * line_step + L;
+    const Index sums = rounded_up(filters * (KP + 1), L), col_size = rows * row_size;
     const Index part_size = rounded_up(sums + col_size + lines_size + filters * pooled_P, 64 / Index(sizeof(T)));
     const int parts = threads_for(g.input.n, double(g.input.n * P) * double(K));
     const Scratch<T> scratch(parts * part_size);
-    Index tap_offset[256];  // of a tap of the pooling window, in col; whatever the caller's argmax holds, one of these
-    for (Index i = 0; i < 256; ++i) {
-        const Index tap = smaller(i, pool.h * pool.w - 1);
-        tap_offset[i] = (tap / pool.w * OW + tap % pool.w) * KP;
-    }
-    const Scratch<Index> offsets(g.taps);
-    g.find_offsets(offsets.data());
+    const Scratch<Index> starts(C * FH);
+    for (Index i = 0; i < C * FH; ++i) starts.data()[i] = i / FH * line_step + i % FH * g.window.h.dilation * g.pitch;
+    // A row's last taps may run on into what fills it up, never into the next row.
+    const auto copy_windows = K - FW + covering(int(FW)) <= KP ? made_for<CopyWindows<T, true>>(g.window.w)
+                                                               : made_for<CopyWindows<T, false>>(g.window.w);
     auto add_winners = add_winning_rows<T, 1>;
     with_constant<4>(KP / L, [&](auto vectors) { add_winners = add_winning_rows<T, vectors.value>; });
 
@@ -179,12 +152,17 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
             const Index at = n * filters * pooled_P;
             pass_relu(y + at, dout + at, passed, filters * pooled_P);
             for (Index f = 0; f < filters; ++f) part_db[f] += sum(passed + f * pooled_P, pooled_P);
-            for (Index py = 0; py < pooled.h; ++py) {
-                const Index row = n * g.output.h + py * pool.h;
-                copy_lines(g, x, {0, g.input.c}, {row, row + pool.h}, lines, line_step, true);
-                im2col(g, lines, line_step, offsets.data(), pool.h, col, KP);
-                add_winners(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, pooled.w, col,
-                            pool.w * KP, tap_offset, part_dW);
+            for (Index py = 0; py < pooled.h; py += rows) {
+                const Index count = smaller(rows, pooled.h - py), row = n * g.output.h + py * pool.h;
+                copy_lines(g, x, {0, C}, {row, row + count * pool.h}, lines, line_step, true);
+                for (Index y = 0; y < count * pool.h; ++y)
+                    for (Index wx = 0; wx < pool.w; ++wx) {
+                        const Index tap = y % pool.h * pool.w + wx;
+                        copy_windows(lines + y * g.window.h.stride * g.pitch + wx, pool.w, pooled.w, starts.data(),
+                                     C * FH, col + y / pool.h * row_size + tap * KP, taps * KP);
+                    }
+                add_winners(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, count * pooled.w,
+                            col, taps, part_dW);
             }
         }
     });
@@ -202,7 +180,9 @@ void conv2d_block_backward(const T* x, const T* W, const T* y, const T* dout, co
     const Sizes s(filter, output, groups);
     const Index pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
     const Index image_size = input.c * input.h * input.w;
-    if (!small_rather_than_fast && argmax && argmax_bytes == 1 && !dx && groups == 1 && s.K <= 4 * vector_lanes<T>) {
+    const bool may_copy = window.w.stride == 1 && made_for<CopyWindows<T, true>>(window.w);
+    if (!small_rather_than_fast && argmax && argmax_bytes == 1 && !dx && groups == 1 && may_copy &&
+        s.K <= 4 * vector_lanes<T>) {
         const Geometry g(input, output, window, false);
         return pooled_weight_gradient(x, y, dout, static_cast<const std::uint8_t*>(argmax), dW, db, g, filter.n, pool);
     }

@@ -26,24 +26,28 @@ inline typename Function::Pointer made_for(const Axis& axis) {
 // The elements of the vector that moves FW taps.
 constexpr int covering(int FW) { return FW > 4 ? 8 : FW > 2 ? 4 : FW; }
 
-// Rows of col, of windows `step` pixels apart, the first with its upper left pixel at `corner`. starts[i] is where the
-// i-th of a window's C*FH rows of taps begins, counted from there. `RunOn`: the row of col behind each, and the pixels
-// behind each row of taps, may be touched.
+// Rows of col, `to_step` numbers apart, of windows `step` pixels apart, the first with its upper left pixel at
+// `corner`. starts[i] is where the i-th of a window's C*FH rows of taps begins, counted from there. `RunOn`: what lies
+// behind each row of col, and the pixels behind each row of taps, may be touched.
 template <class T, bool RunOn>
 struct CopyWindows {
-    typedef void (*Pointer)(const T* corner, Index step, Index windows, const Index* starts, Index count, T* to);
+    typedef void (*Pointer)(const T* corner, Index step, Index windows, const Index* starts, Index count, T* to,
+                            Index to_step);
 
     template <int FW>
-    static void at(const T* corner, Index step, Index windows, const Index* starts, Index count, T* to) {
+    static void at(const T* corner, Index step, Index windows, const Index* starts, Index count, T* to,
+                   Index to_step) {
         constexpr int N = covering(FW);
-        for (; windows > 0; --windows, corner += step)
+        for (; windows > 0; --windows, corner += step, to += to_step) {
+            T* taps = to;
 // The loop is so short that where it lies in memory would decide its speed.
 #pragma GCC unroll 2
-            for (Index i = 0; i < count; ++i, to += FW)
+            for (Index i = 0; i < count; ++i, taps += FW)
                 if constexpr (RunOn)
-                    store<N>(to, load<N>(corner + starts[i]));
+                    store<N>(taps, load<N>(corner + starts[i]));
                 else
-                    __builtin_memcpy(to, corner + starts[i], FW * sizeof(T));
+                    __builtin_memcpy(taps, corner + starts[i], FW * sizeof(T));
+        }
     }
 };
 
@@ -110,9 +114,9 @@ void im2col(const T* x, T* col, Shape input, Extent output, Window window) {
             }
             if (padded) pad_lines(image, lines, pitch, input, window, oy);
             const T* const first = padded ? lines : image + oy * h.stride * input.w;
-            copy_running_on(first, w.stride, running_on, starts.data(), count, to);
+            copy_running_on(first, w.stride, running_on, starts.data(), count, to, row_size);
             copy_exactly(first + running_on * w.stride, w.stride, output.w - running_on, starts.data(), count,
-                         to + running_on * row_size);
+                         to + running_on * row_size, row_size);
         }
     });
 }
