@@ -47,11 +47,19 @@ struct PooledGeometry {
     Index shift_size() const { return phases * lines * output.w; }
     Index channel_size() const { return shifts * shift_size(); }
 
-    // Where tap (fy, fx) of pixel (wy, wx) of a strip's windows begins in a channel's columns.
-    Index offset(Index fy, Index fx, Index wy, Index wx) const {
-        const Index y = wy * window.h.stride + fy * window.h.dilation;
-        const Index shift = wx * window.w.stride + fx * window.w.dilation;
-        return shift * shift_size() + (y % stride.h * lines + y / stride.h) * output.w;
+    // For every tap of CG channels, where it begins in the columns for each of the four pixels of a strip's windows.
+    void find_offsets(Index CG, Index* to) const {
+        for (Index c = 0; c < CG; ++c)
+            for (Index fy = 0; fy < window.h.filter; ++fy) {
+                Index line[2];  // under the upper pixels and the lower ones; divisions are slow
+                for (Index wy = 0; wy < 2; ++wy) {
+                    const Index y = wy * window.h.stride + fy * window.h.dilation;
+                    line[wy] = c * channel_size() + (y % stride.h * lines + y / stride.h) * output.w;
+                }
+                for (Index fx = 0; fx < window.w.filter; ++fx)
+                    for (Index v = 0; v < 4; ++v)
+                        *to++ = line[v / 2] + (v % 2 * window.w.stride + fx * window.w.dilation) * shift_size();
+            }
     }
 
     // Copies the columns of CG channels under pooled rows [strip.begin, strip.end) of an image. `end`: of the array.
@@ -140,12 +148,7 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
     const Index part_size = rounded_up(s.CG * g.channel_size() + L, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> offsets(4 * s.K);
-    for (Index k = 0; k < s.K; ++k) {
-        const Index c = k / g.window.w.filter / g.window.h.filter, fy = k / g.window.w.filter % g.window.h.filter;
-        for (Index v = 0; v < 4; ++v)
-            offsets.data()[4 * k + v] =
-                c * g.channel_size() + g.offset(fy, k % g.window.w.filter, v / 2, v % 2);
-    }
+    g.find_offsets(s.CG, offsets.data());
     run_each(parts, [&](int part) {
         T* const columns = scratch.data() + part * part_size;
         const Range mine = share(units, parts, part);
