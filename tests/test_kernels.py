@@ -215,12 +215,6 @@ def test_images_narrower_than_their_stride(name, size, stride, dtype):
     assert_kernel_equals_its_twin(name, g)
 
 
-def test_sums_of_every_length():
-    for K in [*range(1, 300), 319, 320, 321, 640, 672]:
-        y = pyconv.affine(np.ones((7, K), np.float32), np.ones((K, 37), np.float32))
-        assert (y == K).all(), K
-
-
 @pytest.mark.parametrize("at", [(0, 0), (4, 5), (5, 4), (7, 7), (17, 22)])
 def test_a_nan_reaches_the_outputs_that_see_it_and_no_others(at):
     x, W = np.ones((2, 48, 18, 23), np.float32), np.ones((48, 48, 3, 3), np.float32)
@@ -340,7 +334,8 @@ def test_a_single_nan_wins_its_tile(tap, dtype):
         one = x.copy()
         one[1, 1, 6 + tap // 2, 2 * tile + tap % 2] = np.nan
         y, argmax = pyconv.max_pool2d(one, 2, 2, 2)
-        assert np.isnan(y[1, 1, 3, tile]) and argmax[1, 1, 3, tile] == tap
+        assert np.isnan(y[1, 1, 3, tile])
+        assert argmax[1, 1, 3, tile] == tap
         assert_twins_agree("max_pool2d", (one, 2, 2, 2), [y.shape, y.shape], dtype, 4)
 
 

@@ -17,7 +17,12 @@ struct Matrix {
     Matrix from(Index row, Index column) const {
         return {data + row * row_step + column * column_step, row_step, column_step};
     }
+    Matrix transposed() const { return {data, column_step, row_step}; }
 };
+
+// So few columns behind the last whole vector of them are multiplied by themselves.
+template <class T>
+constexpr Index few_columns = larger(vector_lanes<T> / 4, 1);
 
 template <class T>
 constexpr Index gemm_scratch = most_depth * rounded_up(fewest_positions, tile_columns<T>);
@@ -72,6 +77,69 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
     }
 }
 
+template <class T, int N>
+T sum_lanes(Lanes<T, N> values) {
+    if constexpr (N == 1) {
+        return values;
+    } else {
+        T at[N];
+        store<N>(at, values);
+        return sum_lanes<T, N / 2>(load<N / 2>(at) + load<N / 2>(at + N / 2));
+    }
+}
+
+// c (rows, count) += the products of rows of A with columns of B, K numbers side by side in both. Rows of A lie a_step
+// apart. There are `columns` columns of B, of which `count` are wanted.
+template <class T, int rows, int columns>
+void add_dots(Index K, const T* a, Index a_step, const T* b, Index count, T* c, Index ldc) {
+    constexpr Index L = vector_lanes<T>;
+    Vector<T> sum[rows][columns];
+    for_tile<rows, columns>([&](int i, int j) { sum[i][j] = Vector<T>{}; });
+    Index k = 0;
+    for (; k + L <= K; k += L)
+        for_tile<rows, columns>([&](int i, int j) { sum[i][j] += load<L>(a + i * a_step + k) * load<L>(b + j * K + k); });
+    for_tile<rows, columns>([&](int i, int j) {
+        T total = sum_lanes<T, int(L)>(sum[i][j]);
+        for (Index rest = k; rest < K; ++rest) total += a[i * a_step + rest] * b[j * K + rest];
+        if (j < count) c[i * ldc + j] += total;
+    });
+}
+
+template <class T>
+void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate,
+          T* scratch);
+
+// C = A B, or C += A B, for so few columns, N, that they would leave most of a vector empty. Vectors run along the
+// depth, where A's numbers lie side by side; or down the columns, where A's numbers do: C^T = B^T A^T.
+template <class T>
+void multiply_few_columns(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc,
+                          bool accumulate, T* scratch) {
+    constexpr Index R = tile_rows, L = vector_lanes<T>, most = fewest_positions;
+    constexpr int columns = int(few_columns<T>);
+    static_assert(columns * most_depth * L <= gemm_scratch<T>);
+    if (!accumulate)
+        for (Index i = 0; i < M; ++i) fill_few(c + i * ldc, N, T(0));
+    if (a.column_step == 1)
+        for (Index k = 0; k < K; k += most_depth * L) {
+            const Index depth = smaller(most_depth * L, K - k);
+            for (Index j = 0; j < columns; ++j)
+                for (Index d = 0; d < depth; ++d) scratch[j * depth + d] = j < N ? *b.from(k + d, j).data : T(0);
+            Index i = 0;
+            for (; i + R <= M; i += R)
+                add_dots<T, int(R), columns>(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
+            for (; i < M; ++i)
+                add_dots<T, 1, columns>(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
+        }
+    else
+        for (Index i = 0; i < M; i += most) {
+            T rows[columns * most];
+            const Index count = smaller(most, M - i);
+            gemm(N, count, K, b.transposed(), a.from(i, 0).transposed(), rows, most, false, scratch);
+            for (Index j = 0; j < N; ++j)
+                for (Index r = 0; r < count; ++r) c[(i + r) * ldc + j] += rows[j * most + r];
+        }
+}
+
 // C = A B, or C += A B, on one thread. `scratch` holds gemm_scratch<T> elements.
 template <class T>
 void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc, bool accumulate,
@@ -80,6 +148,12 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
     const Index last_columns = N % (row_vectors * L);  // of a single row's last block
     if (M == 1 && b.column_step == 1 && N >= L && (last_columns == 0 || last_columns >= L))
         return multiply_one_row(N, K, a, b, c, accumulate);
+    const Index few = N % L;
+    const bool side_by_side = a.row_step == 1 || (a.column_step == 1 && K >= 4 * L);
+    if (!small_rather_than_fast && few > 0 && few <= few_columns<T> && N > L && M > TR && side_by_side) {
+        N -= few;
+        multiply_few_columns(M, few, K, a, b.from(0, N), c + N, ldc, accumulate, scratch);
+    }
     for (Index j = 0; j < N; j += fewest_positions) {
         const Index width = smaller(fewest_positions, N - j);
         // A panel that only few rows meet is not worth packing, nor one whose rows are so large a part of B's that

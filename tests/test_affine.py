@@ -1,0 +1,30 @@
+"""Matrix products whose sizes leave a rest: of the depth, and of columns behind whole vectors."""
+
+import numpy as np
+import pytest
+
+import pyconv
+from pyconv import reference
+
+
+def test_sums_of_every_length():
+    for K in [*range(1, 300), 319, 320, 321, 640, 672]:
+        y = pyconv.affine(np.ones((7, K), np.float32), np.ones((K, 37), np.float32))
+        assert (y == K).all(), K
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [3, 7, 100])
+@pytest.mark.parametrize("outputs", [9, 10, 17, 18, 20, 21, 35, 98, 100])
+def test_columns_that_leave_most_of_a_vector_empty(outputs, rows, dtype):
+    """Sums in several parts, on one thread and on two, and shorter than a vector."""
+    rng = np.random.default_rng(outputs)
+    for inputs in (5, 70, 643, 11000) if rows == 7 else (300,):
+        x = rng.normal(size=(rows, inputs)).astype(dtype)
+        W = rng.normal(size=(inputs, outputs)).astype(dtype)
+        dout = rng.normal(size=(rows, outputs)).astype(dtype)
+        rounding = {"rtol": 0, "atol": 1e-6 * (inputs + outputs) if dtype == "float32" else 1e-11}
+        native = pyconv.affine(x, W), *pyconv.affine_backward(x, dout, W)
+        twin = reference.affine(x, W), *reference.affine_backward(x, dout, W)
+        for ours, theirs in zip(native, twin, strict=True):
+            np.testing.assert_allclose(ours, theirs, **rounding)
