@@ -119,6 +119,8 @@ def make_window(
 
 def whole(name: str, value: object, at_least: int = 0) -> int:
     """`value` as an int, or an error that names it."""
+    if type(value) is int and at_least <= value <= LARGEST_SIZE:
+        return value  # nearly always, and called several times for every kernel
     try:
         if isinstance(value, bool):
             raise TypeError

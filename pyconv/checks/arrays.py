@@ -91,7 +91,8 @@ def affordable(what: str, shape: tuple[int, ...]) -> None:
 
     NumPy holds an empty array to the same bound, counting its empty axis as 1.
     """
-    if math.prod(max(size, 1) for size in shape) > sys.maxsize // 8:
+    size = math.prod(shape) or math.prod(max(size, 1) for size in shape)
+    if size > sys.maxsize // 8:
         raise MemoryError(f"{what} would have shape {shape}: more than memory can hold")
 
 
