@@ -19,7 +19,9 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index few_filters = is_avx512 ? 512 : 32;  // up to so many, reading a pixel where it lies beats packing it
+// Up to so many, reading a pixel where it lies beats packing it: more where no vector of pixels straddles two lines of
+// the cache.
+constexpr Index few_filters(bool straddle) { return is_avx512 ? (straddle ? 128 : 512) : 32; }
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
 // Sizes of one convolution, named as at the head of this file.
@@ -88,7 +90,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     const Index ldc = direct ? OH * OW : width;
     // Is a strip one run in memory? Planes that lie multiples of 64 KB apart share a few lines of the cache.
     const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW && strips.of_one_image;
-    const bool may_stay = one_run && FG <= few_filters && plane * Index(sizeof(T)) % (1 << 16) != 0;
+    const Index plane_bytes = plane * Index(sizeof(T));
+    const bool straddle = (reinterpret_cast<std::uintptr_t>(x) | std::uintptr_t(plane_bytes)) % 64 != 0;
+    const bool may_stay = one_run && FG <= few_filters(straddle) && plane_bytes % (1 << 16) != 0;
 
     const Index line_step = g.most_lines(strips.rows) * g.pitch;
     const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
