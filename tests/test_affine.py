@@ -28,3 +28,15 @@ def test_columns_that_leave_most_of_a_vector_empty(outputs, rows, dtype):
         twin = reference.affine(x, W), *reference.affine_backward(x, dout, W)
         for ours, theirs in zip(native, twin, strict=True):
             np.testing.assert_allclose(ours, theirs, **rounding)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 30])
+@pytest.mark.parametrize("outputs", [16, 17, 20, 100])
+def test_long_sums_round_as_little_as_several_short_ones(rows, outputs):
+    rng = np.random.default_rng(0)
+    x, W = rng.random((rows, 100_000), np.float32), rng.random((100_000, outputs), np.float32)
+    exact = x.astype(float) @ W.astype(float)
+    np.testing.assert_allclose(pyconv.affine(x, W), exact, rtol=2e-6)
+    # rows of one are the products of the other: dW of x's transpose sums up as many
+    _, dW, _ = pyconv.affine_backward(np.ascontiguousarray(x.T), W, np.ones((rows, outputs), "f"))
+    np.testing.assert_allclose(dW, exact, rtol=2e-6)

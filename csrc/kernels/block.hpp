@@ -155,11 +155,11 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
             for (Index py = 0; py < pooled.h; py += rows) {
                 const Index count = smaller(rows, pooled.h - py), row = n * g.output.h + py * pool.h;
                 copy_lines(g, x, {0, C}, {row, row + count * pool.h}, lines, line_step, true);
-                for (Index y = 0; y < count * pool.h; ++y)
+                for (Index oy = 0; oy < count * pool.h; ++oy)
                     for (Index wx = 0; wx < pool.w; ++wx) {
-                        const Index tap = y % pool.h * pool.w + wx;
-                        copy_windows(lines + y * g.window.h.stride * g.pitch + wx, pool.w, pooled.w, starts.data(),
-                                     C * FH, col + y / pool.h * row_size + tap * KP, taps * KP);
+                        const Index tap = oy % pool.h * pool.w + wx;
+                        copy_windows(lines + oy * g.window.h.stride * g.pitch + wx, pool.w, pooled.w, starts.data(),
+                                     C * FH, col + oy / pool.h * row_size + tap * KP, taps * KP);
                     }
                 add_winners(passed + py * pooled.w, argmax + at + py * pooled.w, filters, pooled_P, count * pooled.w,
                             col, taps, part_dW);

@@ -20,7 +20,7 @@ struct Matrix {
     Matrix transposed() const { return {data, column_step, row_step}; }
 };
 
-// So few columns behind the last whole vector of them are multiplied by themselves.
+// So few columns behind the last whole vector of them are multiplied apart from the others.
 template <class T>
 constexpr Index few_columns = larger(vector_lanes<T> / 4, 1);
 
@@ -73,7 +73,10 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
                          : columns >= 4 * L ? multiply_row<T, 8, 4>
                          : columns >= 2 * L ? multiply_row<T, 4, 2>
                                             : multiply_row<T, 2, 1>;
-        run(K, a.data, a.column_step, b.data + j, b.row_step, columns, c + j);
+        // Several short sums have fewer roundings than a long one.
+        for (Index k = 0; k < K; k += most_depth)
+            run(smaller(most_depth, K - k), a.from(0, k).data, a.column_step, b.from(k, j).data, b.row_step, columns,
+                c + j);
     }
 }
 

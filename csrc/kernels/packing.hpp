@@ -171,7 +171,7 @@ void transpose(const T* from, Index from_step, Index rows, Index columns, T* to,
         const Index count = smaller(L, rows - i);
         for (Index next = 0; columns >= L && next < columns; next += L) {
             const Index k = smaller(next, columns - L);  // the last square may overlap the one before
-            // The square after the next three, which at the rows' end is one of those behind, arrives meanwhile.
+            // What is transposed after the next three squares, perhaps of the rows behind these, arrives meanwhile.
             const Index ahead = next + 4 * L, at = ahead < columns ? ahead : ahead - columns + L * from_step;
             for (Index j = 0; j < L; ++j) __builtin_prefetch(from + (i + j) * from_step + at);
             transpose_square(from + i * from_step + k, from_step, count, to + k * to_step + i, to_step,

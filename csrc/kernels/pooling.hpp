@@ -274,6 +274,7 @@ void for_tile_rows(const Planes& planes, const Body& body) {
 
 // Pools output rows [begin, end) of a plane of 2x2 tiles, in vectors. With `Numbers` it takes a tile's first three
 // pixels for numbers, which is a third faster, and answers whether one may have been a NaN: then the results are wrong.
+// Without, it answers false.
 template <bool Numbers, class T, class Pooling>
 PYCONV_ONCE bool pool_tiles(const Pooling pooling, const Planes& planes, const T* plane, Index begin, Index end) {
     constexpr int N = int(vector_lanes<T>);

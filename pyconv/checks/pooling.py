@@ -97,8 +97,8 @@ def winners(argmax: object, shape: tuple[int, ...], pool_h: int, pool_w: int, so
         raise TypeError(f"argmax must be the integer array that {source} returned, not {kind}")
     same_shape("argmax", argmax.shape, shape, "dout")
     taps = pool_h * pool_w
-    least = argmax.min(initial=0) if argmax.dtype.kind == "i" else 0
-    most = argmax.max(initial=0)
+    least = argmax.min() if argmax.size and argmax.dtype.kind == "i" else 0
+    most = argmax.max() if argmax.size else 0
     if least < 0 or most >= taps:
         wrong = least if least < 0 else most
         raise ValueError(
