@@ -262,7 +262,7 @@ def test_what_a_library_prints_does_not_disturb_the_answers(site):
         assert side.ask("hello") == pyconv.__version__
         with side.forked():
             task = Task("mnist_conv1", "forward", 2)
-            assert side.ask("prepare", task=task, validated=False) == [""]
+            assert side.ask("prepare", task=task) == [""]
             assert all(seconds > 0 for seconds in side.ask("time", variant=""))
         with pytest.raises(ValueError, match="a worker does not know"):
             side.ask("dance")

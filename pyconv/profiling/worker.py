@@ -48,8 +48,10 @@ class Worker:
                 return self.side.version
             case {"do": "peaks"}:
                 return measure_peaks()
-            case {"do": "prepare", "task": task, "validated": validated}:
-                return self.prepare(Task(*task), validated)
+            case {"do": "validate", "task": task}:
+                return validate(self.side, Task(*task).for_validation())
+            case {"do": "prepare", "task": task}:
+                return self.prepare(Task(*task))
             case {"do": "time", "variant": variant}:
                 return time_call(self.calls[variant])
             case {"do": "time cold", "variant": variant}:
@@ -58,21 +60,14 @@ class Worker:
                 return memory_of(self.calls[variant])
         raise ValueError(f"a worker does not know {request!r}")
 
-    def prepare(self, task: Task, validated: bool) -> list[str]:
-        """Make the inputs of a task and, unless that is done, hold the side against the reference.
+    def prepare(self, task: Task) -> list[str]:
+        """Make the inputs of a task.
 
         Returns
         -------
         list of str
             The ways in which this side computes the task, none where it cannot.
-
-        Raises
-        ------
-        ValueError
-            When it computes something else than the reference.
         """
-        if not validated:
-            validate(self.side, task.for_validation())
         self.calls = self.side.calls(shape_of(task.shape), task.which, task.inputs())
         return list(self.calls)
 
