@@ -70,7 +70,8 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
     for (Index j = 0; j < N; j += row_vectors * L) {
         const Index columns = smaller(row_vectors * L, N - j);
         const auto run = columns >= 8 * L   ? multiply_row<T, row_vectors, 8>
-                         : columns >= 4 * L ? multiply_row<T, 8, 4>
+                         : columns > 7 * L  ? multiply_row<T, 8, 4>
+                         : columns >= 4 * L ? multiply_row<T, 7, 4>
                          : columns >= 2 * L ? multiply_row<T, 4, 2>
                                             : multiply_row<T, 2, 1>;
         // Several short sums have fewer roundings than a long one.
