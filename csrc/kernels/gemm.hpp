@@ -81,17 +81,6 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
     }
 }
 
-template <class T, int N>
-T sum_lanes(Lanes<T, N> values) {
-    if constexpr (N == 1) {
-        return values;
-    } else {
-        T at[N];
-        store<N>(at, values);
-        return sum_lanes<T, N / 2>(load<N / 2>(at) + load<N / 2>(at + N / 2));
-    }
-}
-
 // c (rows, count) += the products of rows of A with columns of B, K numbers side by side in both. Rows of A lie a_step
 // apart. There are `columns` columns of B, of which `count` are wanted.
 template <class T, int rows, int columns>

@@ -299,8 +299,7 @@ PYCONV_ONCE bool pool_tiles(const Pooling pooling, const Planes& planes, const T
             pooling.finish(pooling.ordered(state, typename Counting<N>::Type()), oy * OW + ox, 4);
         }
     }
-    T total = 0;
-    for (int i = 0; i < N; ++i) total += doubt[i];
+    const T total = sum_lanes<T, N>(doubt);
     return total != total;
 }
 
@@ -333,8 +332,9 @@ void pool_planes(const Pooling& pooling, const T* x, const Planes& planes) {
                 const Pooling here = pooling.from(item * windows);
                 const T* const plane = x + item * pixels;
                 if constexpr (decltype(lanes)::value > 1) {
-                    if (!Pooling::minds_nan || pool_tiles<Pooling::minds_nan>(here, planes, plane, begin, end))
-                        pool_tiles<false>(here, planes, plane, begin, end);
+                    if constexpr (Pooling::minds_nan)
+                        if (!pool_tiles<true>(here, planes, plane, begin, end)) return;
+                    pool_tiles<false>(here, planes, plane, begin, end);
                 } else
                     for (Index oy = begin; oy < end; ++oy)
                         pool_border(here, planes, plane, oy, 0, planes.output.w, Taps{0, 2}, 2);

@@ -286,6 +286,18 @@ inline void spread(T* to, Index step, const T* from, Index count) {
     for (Index i = 0; i < count; ++i) to[i * step] = from[i];
 }
 
+// the sum of a vector's lanes, its halves added up first
+template <class T, int N>
+inline T sum_lanes(Lanes<T, N> values) {
+    if constexpr (N == 1) {
+        return values;
+    } else {
+        T at[N];
+        store<N>(at, values);
+        return sum_lanes<T, N / 2>(load<N / 2>(at) + load<N / 2>(at + N / 2));
+    }
+}
+
 // sum of a[0..count) in vector_lanes partial sums, added up in order
 template <class T>
 T sum(const T* a, Index count) {
