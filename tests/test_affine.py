@@ -40,3 +40,12 @@ def test_long_sums_round_as_little_as_several_short_ones(rows, outputs):
     # rows of one are the products of the other: dW of x's transpose sums up as many
     _, dW, _ = pyconv.affine_backward(np.ascontiguousarray(x.T), W, np.ones((rows, outputs), "f"))
     np.testing.assert_allclose(dW, exact, rtol=2e-6)
+
+
+def test_gradient_of_one_row_rounds_less_than_a_running_sum():
+    rng = np.random.default_rng(0)
+    W, dout = rng.random((2000, 100), np.float32), rng.random((1, 100), np.float32)
+    exact = dout.astype(float) @ W.T.astype(float)
+    dx, _, _ = pyconv.affine_backward(np.ones((1, 2000), np.float32), dout, W)
+    running = np.cumsum(dout * W, axis=1, dtype=np.float32)[:, -1]
+    assert np.abs(dx - exact).mean() < np.abs(running - exact).mean() / 1.5

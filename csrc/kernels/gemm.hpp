@@ -92,9 +92,9 @@ void add_dots(Index K, const T* a, Index a_step, const T* b, Index count, T* c, 
     for (; k + L <= K; k += L)
         for_tile<rows, columns>([&](int i, int j) { sum[i][j] += load<L>(a + i * a_step + k) * load<L>(b + j * K + k); });
     for_tile<rows, columns>([&](int i, int j) {
-        T total = sum_lanes<T, int(L)>(sum[i][j]);
-        for (Index rest = k; rest < K; ++rest) total += a[i * a_step + rest] * b[j * K + rest];
-        if (j < count) c[i * ldc + j] += total;
+        T rest = 0;
+        for (Index r = k; r < K; ++r) rest += a[i * a_step + r] * b[j * K + r];
+        if (j < count) c[i * ldc + j] += sum_lanes<T, int(L)>(sum[i][j]) + rest;
     });
 }
 
@@ -108,24 +108,26 @@ template <class T>
 void multiply_few_columns(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* c, Index ldc,
                           bool accumulate, T* scratch) {
     constexpr Index R = tile_rows, L = vector_lanes<T>, most = fewest_positions;
-    constexpr int columns = int(few_columns<T>);
-    static_assert(columns * most_depth * L <= gemm_scratch<T>);
+    constexpr int few = int(few_columns<T>);
+    static_assert(few * most_depth * L <= gemm_scratch<T>);
     if (!accumulate)
         for (Index i = 0; i < M; ++i) fill_few(c + i * ldc, N, T(0));
     if (a.column_step == 1)
         for (Index k = 0; k < K; k += most_depth * L) {
-            const Index depth = smaller(most_depth * L, K - k);
+            const Index depth = smaller(most_depth * L, K - k), columns = N == 1 ? 1 : few;
             for (Index j = 0; j < columns; ++j)
                 for (Index d = 0; d < depth; ++d) scratch[j * depth + d] = j < N ? *b.from(k + d, j).data : T(0);
-            Index i = 0;
-            for (; i + R <= M; i += R)
-                add_dots<T, int(R), columns>(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
-            for (; i < M; ++i)
-                add_dots<T, 1, columns>(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
+            const auto some_rows = N == 1 ? add_dots<T, int(R), 1> : add_dots<T, int(R), few>;
+            const auto one_row = N == 1 ? add_dots<T, 1, 1> : add_dots<T, 1, few>;
+            for (Index i = 0; i < M;) {
+                const bool some = i + R <= M;
+                (some ? some_rows : one_row)(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
+                i += some ? R : 1;
+            }
         }
     else
         for (Index i = 0; i < M; i += most) {
-            T rows[columns * most];
+            T rows[few * most];
             const Index count = smaller(most, M - i);
             gemm(N, count, K, b.transposed(), a.from(i, 0).transposed(), rows, most, false, scratch);
             for (Index j = 0; j < N; ++j)
@@ -141,6 +143,8 @@ void gemm(Index M, Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, T* 
     const Index last_columns = N % (row_vectors * L);  // of a single row's last block
     if (M == 1 && b.column_step == 1 && N >= L && (last_columns == 0 || last_columns >= L))
         return multiply_one_row(N, K, a, b, c, accumulate);
+    if (M == 1 && b.row_step == 1)  // sums along the rows of a transposed matrix, which need not be transposed for them
+        return multiply_few_columns(N, 1, K, b.transposed(), a.transposed(), c, 1, accumulate, scratch);
     const Index few = N % L;
     const bool side_by_side = a.row_step == 1 || (a.column_step == 1 && K >= 4 * L);
     if (!small_rather_than_fast && few > 0 && few <= few_columns<T> && N > L && M > TR && side_by_side) {
