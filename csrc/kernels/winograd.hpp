@@ -1,7 +1,8 @@
 // Convolution by Winograd's minimal filtering (winograd_transforms.hpp), forward and for gradients.
 //
 // A strip of tiles has its patches transformed, a block of channels at a time, while V stays in the cache; then every
-// tile of filters meets the whole strip.
+// tile of filters meets the whole strip. The filters are transformed before, for all strips; where there is only one,
+// on the spot, by the thread whose they are: written down, they would be larger than all else.
 #pragma once
 
 #include "winograd_patches.hpp"
@@ -16,24 +17,24 @@ namespace {
 // products have so few roundings that those of the transforms would show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
     if constexpr (small_rather_than_fast) return false;
-    const Index tiles = divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
     if (!may_be_cut(g.window.h) || !may_be_cut(g.window.w) || FG < 16 || CG * g.taps < 100 ||
-        g.input.n * tiles < (packs_filters ? 16 : 32))
+        count_tiles(g) < (packs_filters ? 16 : 32))
         return false;
     const Pieces pieces(g.window);
     const Index products = pieces.products;
     if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
     const Index work = products * FG * CG + 3 * (products + pieces.patch()) * CG + 2 * winograd_points * FG;
     const double share = is_avx512 ? 0.75 : 0.66;
-    return double(tiles * work) <= share * double(g.taps * g.output.h * g.output.w * FG * CG);
+    const Index outputs = g.input.n * g.output.h * g.output.w;
+    return double(count_tiles(g) * work) <= share * double(g.taps * outputs * FG * CG);
 }
 
-// Writes one filter's tiles: sums (2x2, tiles) -> y
+// Writes one filter's tiles: sums (2x2, tiles) -> y, of which `vectors` vectors are wanted
 template <class T>
-void write_tiles(const T* sums, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count, T* y,
-                 Index width) {
-    constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
-    alignas(64) T rows[2][2 * tiles];
+void write_tiles(const T* sums, Index tiles, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count,
+                 T* y, Index width) {
+    constexpr Index L = vector_lanes<T>;
+    alignas(64) T rows[2][2 * most_winograd_tiles<T>];
     for (Index i = 0; i < 2; ++i)
         for (Index v = 0; v < vectors; ++v) {
             Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias;
@@ -64,38 +65,44 @@ template <class T>
 void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T* y, const Geometry& g, Index FG,
                        Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, WC = winograd_columns<T>, TR = tile_rows, L = vector_lanes<T>;
-    constexpr Index most_tiles = winograd_tiles<T>;
     const Pieces pieces(g.window);
-    const Index P = pieces.products, outputs = g.output.h * g.output.w;
-    const TileStrips strips(g, pieces, most_tiles);
+    const Index P = pieces.products, outputs = g.output.h * g.output.w, all_tiles = count_tiles(g);
+    const bool one_strip = all_tiles <= most_winograd_tiles<T>;
+    const Index tiles = one_strip ? rounded_up(all_tiles, TC) : winograd_tiles<T>;
+    const TileStrips strips(g, pieces, tiles);
     const Index depth = divided_up(CG, divided_up(CG, larger(winograd_products / P, 1)));
-    const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (P * CG * TR), 1);
-    const Index filter_tiles = divided_up(FG, TR);
+    // So many filters at a time that U, or else the sums of the only strip, take no more than they may.
+    const Index filter_size = one_strip ? 4 * tiles : P * CG, filter_tiles = divided_up(FG, TR);
+    const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (filter_size * TR), 1);
     const Index block_tiles = divided_up(filter_tiles, divided_up(filter_tiles, fitting));
 
-    const int parts = threads_for(strips.count * block_tiles, double(strips.tiles * P) * double(block_tiles * TR * CG));
-    const bool at_once = depth == CG;
-    const Index V_size = P * depth * smaller(most_tiles, rounded_up(strips.tiles, TC));
-    const Index M_size = winograd_points * TR * WC, sums_size = (at_once ? 1 : block_tiles) * TR * 4 * most_tiles;
-    const Index part_size = rounded_up(V_size + M_size + sums_size, 64 / Index(sizeof(T)));
-    const Scratch<T> U(block_tiles * TR * P * CG), scratch(parts * part_size);
-    const Scratch<TileRun> all_runs(parts * most_tiles);
+    const int parts = threads_for(strips.count * block_tiles, double(all_tiles * P) * double(block_tiles * TR * CG));
+    const Index part_tiles = depth == CG ? 1 : one_strip ? divided_up(block_tiles, parts) : block_tiles;
+    const Index V_size = P * depth * tiles, M_size = winograd_points * TR * WC, sums_size = part_tiles * TR * 4 * tiles;
+    const Index part_U_size = one_strip ? P * depth * TR : 0;
+    const Index part_size = rounded_up(V_size + M_size + sums_size + part_U_size, 64 / Index(sizeof(T)));
+    const Scratch<T> U(one_strip ? 0 : block_tiles * TR * P * CG), scratch(parts * part_size);
+    const Scratch<TileRun> all_runs(parts * tiles);
     const PatchMemory<T> memory(strips, parts);
 
     for (Index block = 0; block < groups * divided_up(filter_tiles, block_tiles); ++block) {
         const Index group = block % groups, first = block / groups * block_tiles * TR;
         const Index f_tiles = divided_up(smaller(FG - first, block_tiles * TR), TR);
         const Weights<T> w = all_weights.of(group);
-        parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
-            for (Index c = 0; c < CG; c += depth)
-                transform_filters(pieces, w, first + tile * TR, smaller(TR, FG - first - tile * TR),
-                                  {c, smaller(CG, c + depth)}, U.data() + (tile * CG + c) * P * TR);
-        });
+        const auto transform_tile = [&](Index tile, Index c, T* to) {
+            const Index f = first + tile * TR;
+            transform_filters(pieces, w, f, smaller(TR, FG - f), {c, smaller(CG, c + depth)}, to);
+        };
+        if (!one_strip)
+            parallel_for(f_tiles, double(TR * P * CG), [&](Index tile) {
+                for (Index c = 0; c < CG; c += depth) transform_tile(tile, c, U.data() + (tile * CG + c) * P * TR);
+            });
         run_each(parts, [&](int part) {
             T* const V = scratch.data() + part * part_size;
             T* const M = V + V_size;
             T* const sums = M + M_size;
-            TileRun* const runs = all_runs.data() + part * most_tiles;
+            T* const part_U = sums + sums_size;
+            TileRun* const runs = all_runs.data() + part * tiles;
             const Range mine = share(strips.count * f_tiles, parts, part);
             for (Index unit = mine.begin; unit < mine.end;) {
                 const Range here = strips.at(unit / f_tiles);
@@ -109,18 +116,19 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T*
                     patches.transform(pieces, x + group * CG * g.input.h * g.input.w, {c, c + channels}, V);
                     for (Index tile = f_range.begin; tile < f_range.end; ++tile) {
                         const Index f = first + tile * TR, f_rows = smaller(TR, FG - f);
-                        const T* const tile_U = U.data() + (tile * CG + c) * P * TR;
-                        T* const tile_sums = sums + (at_once ? 0 : tile) * TR * 4 * most_tiles;
+                        if (one_strip) transform_tile(tile, c, part_U);
+                        const T* const tile_U = one_strip ? part_U : U.data() + (tile * CG + c) * P * TR;
+                        T* const tile_sums = sums + (tile - f_range.begin) % part_tiles * TR * 4 * tiles;
                         for (Index v = 0; v < vectors; v += winograd_vectors) {
                             const Index panel_vectors = smaller(winograd_vectors, vectors - v);
                             multiply_points(pieces, channels, tile_U, V + v * L * P * channels, panel_vectors, M);
                             for (Index r = 0; r < f_rows; ++r)
                                 transform_outputs(M + r * WC, panel_vectors,
-                                                  tile_sums + r * 4 * most_tiles + v * L, c > 0);
+                                                  tile_sums + r * 4 * tiles + v * L, tiles, c > 0);
                         }
                         if (c + depth < CG) continue;
                         for (Index r = 0; r < f_rows; ++r)
-                            write_tiles(tile_sums + r * 4 * most_tiles, vectors, b ? b[group * FG + f + r] : T(0),
+                            write_tiles(tile_sums + r * 4 * tiles, tiles, vectors, b ? b[group * FG + f + r] : T(0),
                                         relu, runs, run_count, y + (group * FG + f + r) * outputs, g.output.w);
                     }
                 }

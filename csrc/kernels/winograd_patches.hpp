@@ -14,6 +14,10 @@ inline bool may_be_cut(const Axis& axis) {
     return axis.filter <= Cut::most_taps && axis.stride <= axis.filter && axis.dilation == 1;
 }
 
+inline Index count_tiles(const Geometry& g) {
+    return g.input.n * divided_up(g.output.h, 2) * divided_up(g.output.w, 2);
+}
+
 // Tiles side by side in one row of tiles, and where the first of their outputs lies.
 struct TileRun {
     Index tile, at, rows, columns;
@@ -28,7 +32,7 @@ struct TileStrips {
     TileStrips(const Geometry& g, const Pieces& pieces, Index size_)
         : output(g.output), across{divided_up(g.output.h, 2), divided_up(g.output.w, 2)},
           patches(g.input, across, {patch(pieces.h, g.window.h), patch(pieces.w, g.window.w)}, false), size(size_),
-          tiles(g.input.n * across.h * across.w), count(divided_up(tiles, size)),
+          tiles(count_tiles(g)), count(divided_up(tiles, size)),
           most_rows(divided_up(size - 1, across.w) + 1) {}
 
     Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }

@@ -41,7 +41,9 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 constexpr Index winograd_points = 16;
-constexpr Index winograd_products = 1024;  // of a tile with a block of channels
+// Products of a tile with a block of channels. With as many tiles as a strip has, V takes half a second-level cache: a
+// megabyte where there is AVX-512, else mostly half of that.
+constexpr Index winograd_products = is_avx512 ? 2048 : 1024;
 constexpr Index winograd_steps = 24;  // see Rounding
 constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
 // Vectors of tiles that are multiplied together. AVX-512 has registers for the totals of half as many as in a matrix
@@ -49,10 +51,11 @@ constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
 constexpr Index winograd_vectors = is_avx512 ? tile_vectors / 2 : tile_vectors;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
-// Tiles of a strip, a multiple of tile_columns: V takes half a megabyte, or the half of that where second-level caches
-// mostly hold no more than half a megabyte themselves.
+// Tiles of a strip, a multiple of tile_columns. A batch of no more than twice as many is one strip.
 template <class T>
 constexpr Index winograd_tiles = (is_avx512 ? 512 : 288) / Index(sizeof(T));
+template <class T>
+constexpr Index most_winograd_tiles = 2 * winograd_tiles<T>;
 
 // One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
 // have a point are the first so many.
@@ -237,8 +240,8 @@ void transform_patches(const Pieces& pieces, const T* pixels, Index vectors, Ind
 
 // M (point, filter, winograd_columns) of one filter -> sums (2x2, tiles), or added to these.
 template <class T>
-void transform_outputs(const T* M, Index vectors, T* sums, bool accumulate) {
-    constexpr Index L = vector_lanes<T>, tiles = winograd_tiles<T>;
+void transform_outputs(const T* M, Index vectors, T* sums, Index tiles, bool accumulate) {
+    constexpr Index L = vector_lanes<T>;
     for (Index v = 0; v < vectors; ++v, M += L, sums += L) {
         Vector<T> m[4][4];
         repeat<4>([&](auto j) {
