@@ -103,7 +103,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T*
             T* const sums = M + M_size;
             T* const part_U = sums + sums_size;
             TileRun* const runs = all_runs.data() + part * tiles;
-            const Range mine = share(strips.count * f_tiles, parts, part);
+            const Range mine = strips.units(f_tiles, parts, part);
             for (Index unit = mine.begin; unit < mine.end;) {
                 const Range here = strips.at(unit / f_tiles);
                 const Range f_range{unit % f_tiles, smaller(f_tiles, unit % f_tiles + mine.end - unit)};

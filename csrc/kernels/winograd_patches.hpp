@@ -37,6 +37,17 @@ struct TileStrips {
 
     Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }
 
+    // Part `part` of `parts` of units of work, `pieces` to a strip: the last strip may have fewer tiles than the others.
+    PYCONV_ONCE Range units(Index pieces, int parts, int part) const {
+        const auto begin = [&](int which) {
+            const Index work = tiles * pieces * which / parts, strip = work / (size * pieces);
+            if (strip == count) return count * pieces;
+            const Index of_strip = at(strip).size();
+            return strip * pieces + (work - strip * size * pieces + of_strip / 2) / of_strip;
+        };
+        return {begin(part), begin(part + 1)};
+    }
+
     // Lines are copied whole for every strip that needs some of their pixels: how often, where rows of tiles are long.
     double times_copied() const { return across.w > size ? double(across.w) / double(size) : 1; }
 
