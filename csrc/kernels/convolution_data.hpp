@@ -21,7 +21,7 @@ struct BackwardAxis {
     Index first, step, taps, pixels;
     Axis window;
 
-    PYCONV_ONCE BackwardAxis(const Axis& axis, Index pixel, Index input, Index output) {
+    PYCONV_SETUP BackwardAxis(const Axis& axis, Index pixel, Index input, Index output) {
         Index a = axis.stride, divisor = axis.dilation;  // greatest common divisor of the two
         while (a) {
             const Index rest = divisor % a;

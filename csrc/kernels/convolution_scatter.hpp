@@ -81,7 +81,7 @@ void crop_lines(const Geometry& g, const T* lines, Index channel_step, Range cha
 template <class T>
 class ScatteredGradient {
 public:
-    ScatteredGradient(const T* dout, const T* W, T* dx, const Geometry& g, const Sizes& s, Index groups)
+    PYCONV_SETUP ScatteredGradient(const T* dout, const T* W, T* dx, const Geometry& g, const Sizes& s, Index groups)
         : dout_(dout), W_(W), dx_(dx), g_(g), s_(s), groups_(groups), OH_(g.output.h), OW_(g.output.w),
           images_(smaller(larger(g.input.n, 1), larger(fewest_positions / s.P, 1))), rows_(images_ * OH_),
           line_step_(g.most_lines(rows_) * g.pitch),

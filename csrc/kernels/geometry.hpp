@@ -35,7 +35,7 @@ struct Strips {
     bool of_one_image;
     Index per_image;
 
-    PYCONV_ONCE Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
+    PYCONV_SETUP Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
         stack = images * output.h;
         within_images = within_images || output.h * output.w >= fewest_positions;
         image_rows = within_images ? output.h : 0;
@@ -81,7 +81,7 @@ struct Geometry {
     bool in_place;  // the input is its own lines
 
     // `may_be_in_place`: not where lines are written to, read beyond a row's end, or need zeros around them.
-    PYCONV_ONCE Geometry(Shape input_, Extent output_, const Window& window_, bool may_be_in_place)
+    PYCONV_SETUP Geometry(Shape input_, Extent output_, const Window& window_, bool may_be_in_place)
         : input(input_), output(output_), window(window_), taps(window.h.filter * window.w.filter) {
         const bool padded = window.h.pad_before || window.h.pad_after || window.w.pad_before || window.w.pad_after;
         in_place = may_be_in_place && window.w.stride == 1 && !padded;

@@ -34,7 +34,7 @@ struct PooledGeometry {
     Extent stride;
     Index shifts, phases, lines;
 
-    PYCONV_ONCE PooledGeometry(Shape input_, Extent convolved, const Window& window_, Index CG)
+    PYCONV_SETUP PooledGeometry(Shape input_, Extent convolved, const Window& window_, Index CG)
         : input(input_), window(window_), output{convolved.h / 2, convolved.w / 2},
           stride{2 * window.h.stride, 2 * window.w.stride},
           shifts(reach(window.w) + window.w.stride), phases(smaller(reach(window.h) + window.h.stride, stride.h)) {

@@ -29,7 +29,7 @@ struct TileStrips {
     Geometry patches;       // those side by side have pixels (i, j) side by side in lines
     Index size, tiles, count, most_rows;  // tiles of a strip, all tiles, strips, rows of tiles that a strip touches
 
-    TileStrips(const Geometry& g, const Pieces& pieces, Index size_)
+    PYCONV_SETUP TileStrips(const Geometry& g, const Pieces& pieces, Index size_)
         : output(g.output), across{divided_up(g.output.h, 2), divided_up(g.output.w, 2)},
           patches(g.input, across, {patch(pieces.h, g.window.h), patch(pieces.w, g.window.w)}, false), size(size_),
           tiles(count_tiles(g)), count(divided_up(tiles, size)),
@@ -74,7 +74,7 @@ private:
 template <class T>
 class PatchMemory {
 public:
-    PatchMemory(const TileStrips& strips, int parts)
+    PYCONV_SETUP PatchMemory(const TileStrips& strips, int parts)
         : most_rows_(strips.most_rows), pixels_size_(strips.patches.taps * rounded_up(strips.size, tile_columns<T>)),
           part_size_(rounded_up(pixels_size_ + strips.patches.most_lines(most_rows_) * strips.patches.pitch,
                                 64 / Index(sizeof(T)))),

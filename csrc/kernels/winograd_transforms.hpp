@@ -68,7 +68,7 @@ struct Cut {
     Index count = 0, with_point[4];
     Piece pieces[most_taps];
 
-    PYCONV_ONCE explicit Cut(const Axis& axis)
+    PYCONV_SETUP explicit Cut(const Axis& axis)
         : taps(axis.filter), stride(axis.stride), patch(axis.filter + axis.stride) {
         for (Index length = 3; length > 0; --length) {
             for (Index phase = 0; phase < smaller(stride, taps); ++phase)
@@ -98,7 +98,7 @@ struct Pieces {
     Index products = 0, at_point[winograd_points];  // of a channel
     Index begin[winograd_points];                   // where those of a point begin
 
-    PYCONV_ONCE explicit Pieces(const Window& window) : h(window.h), w(window.w) {
+    PYCONV_SETUP explicit Pieces(const Window& window) : h(window.h), w(window.w) {
         for (Index point = 0; point < winograd_points; ++point) {
             at_point[point] = h.with_point[point / 4] * w.with_point[point % 4];
             begin[point] = products;

@@ -99,7 +99,7 @@ void transform_gradients(const T* dout, Index tiles, Index vectors, T* D) {
 template <class T>
 class WinogradGradient {
 public:
-    WinogradGradient(const Geometry& g, Index FG, Index CG)
+    PYCONV_SETUP WinogradGradient(const Geometry& g, Index FG, Index CG)
         : pieces_(g.window), P_(pieces_.products), CG_(CG), outputs_(g.output.h * g.output.w),
           strips_(g, pieces_, gradient_tiles<T>),
           block_(larger(smaller(winograd_products / P_, CG), 1)),
