@@ -8,7 +8,7 @@
 // straight from the lines (geometry.hpp), one stream of numbers per tap; dout is packed with its filters side by side.
 #pragma once
 
-#include "convolution.hpp"
+#include "convolution_weight_direct.hpp"
 #include "depthwise_weight.hpp"
 #include "winograd_weight.hpp"
 
@@ -185,6 +185,8 @@ void conv2d_backward_weight(const T* x, const T* dout, T* dW, T* db, Shape input
     const Geometry g(input, output, window, !is_depthwise(s, groups));
     if (is_depthwise(s, groups))
         plane_weight_gradient(x, dout, dW, db, g);
+    else if (weights_are_few<T>(g, s, groups))
+        few_weights_gradient(x, dout, dW, db, g, s);
     else if (weight_winograd_pays<T>(g, s.FG, s.CG))
         weight_gradient_winograd(x, dout, dW, db, g, s.FG, s.CG, groups);
     else

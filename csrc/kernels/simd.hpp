@@ -300,17 +300,27 @@ inline T sum_lanes(Lanes<T, N> values) {
     }
 }
 
-// sum of a[0..count) in vector_lanes partial sums, added up in order
+// body(0), ..., body(N - 1) with the numbers as constants: an array that is indexed by them alone needs no memory.
+template <int N, class Body>
+__attribute__((always_inline)) inline void repeat(const Body& body) {
+    if constexpr (N > 0) {
+        repeat<N - 1>(body);
+        body(Constant<N - 1>());
+    }
+}
+
+// sum of a[0..count) in partial sums: four vectors of them, that do not wait for each other
 template <class T>
 T sum(const T* a, Index count) {
-    T partial[vector_lanes<T>] = {};
+    constexpr int L = int(vector_lanes<T>);
+    Vector<T> partial[4] = {};
     Index i = 0;
-    for (; i + vector_lanes<T> <= count; i += vector_lanes<T>)
-        for (Index lane = 0; lane < vector_lanes<T>; ++lane) partial[lane] += a[i + lane];
-    T total = 0;
-    for (; i < count; ++i) total += a[i];
-    for (Index lane = 0; lane < vector_lanes<T>; ++lane) total += partial[lane];
-    return total;
+    for (; i + 4 * L <= count; i += 4 * L)
+        repeat<4>([&](auto p) { partial[p.value] += load<L>(a + i + p.value * L); });
+    for (; i + L <= count; i += L) partial[0] += load<L>(a + i);
+    T rest = 0;
+    for (; i < count; ++i) rest += a[i];
+    return sum_lanes<T, L>((partial[0] + partial[1]) + (partial[2] + partial[3])) + rest;
 }
 
 // at[0] + at[step] + ..., in order: what `parts` threads summed up apart
@@ -319,15 +329,6 @@ T sum_of_parts(const T* at, Index step, int parts) {
     T total = *at;
     for (int part = 1; part < parts; ++part) total += at[part * step];
     return total;
-}
-
-// body(0), ..., body(N - 1) with the numbers as constants: an array that is indexed by them alone needs no memory.
-template <int N, class Body>
-__attribute__((always_inline)) inline void repeat(const Body& body) {
-    if constexpr (N > 0) {
-        repeat<N - 1>(body);
-        body(Constant<N - 1>());
-    }
 }
 
 // to[i] = y[i] <= 0 ? 0 : gradient[i]: what ReLU lets pass backward, y being its result.
