@@ -70,7 +70,9 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T*
     const bool one_strip = all_tiles <= most_winograd_tiles<T>;
     const Index tiles = one_strip ? rounded_up(all_tiles, TC) : winograd_tiles<T>;
     const TileStrips strips(g, pieces, tiles);
-    const Index depth = divided_up(CG, divided_up(CG, larger(winograd_products / P, 1)));
+    // Two blocks of channels have fewer roundings than a single long one.
+    const Index blocks = larger(divided_up(P * CG, winograd_products), P * CG > winograd_products_at_once ? 2 : 1);
+    const Index depth = divided_up(CG, smaller(blocks, CG));
     // So many filters at a time that U, or else the sums of the only strip, take no more than they may.
     const Index filter_size = one_strip ? 4 * tiles : P * CG, filter_tiles = divided_up(FG, TR);
     const Index fitting = larger(most_filter_bytes / Index(sizeof(T)) / (filter_size * TR), 1);

@@ -41,11 +41,11 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 constexpr Index winograd_points = 16;
-// Products of a tile with a block of channels. With as many tiles as a strip has, V takes half a second-level cache: a
-// megabyte where there is AVX-512, else mostly half of that.
-constexpr Index winograd_products = is_avx512 ? 2048 : 1024;
+// Products of a tile with a block of channels: with as many tiles as a strip has, V takes half a second-level cache, a
+// megabyte where there is AVX-512, else mostly half of that. Products that are one block need not make two.
+constexpr Index winograd_products = is_avx512 ? 2048 : 1024, winograd_products_at_once = 1024;
 constexpr Index winograd_steps = 24;  // see Rounding
-constexpr Index most_filter_bytes = 6 << 20;  // of U: more filters take turns
+constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
 // Vectors of tiles that are multiplied together. AVX-512 has registers for the totals of half as many as in a matrix
 // product; with fewer registers, the totals are better off in memory.
 constexpr Index winograd_vectors = is_avx512 ? tile_vectors / 2 : tile_vectors;
