@@ -153,7 +153,7 @@ def test_single_taps(shape, name, dtype, set_threads):
 NEIGHBOURS = {
     "one block of channels": {"N": 3, "C": 40, "H": 20, "W": 33, "FN": 37},
     "two blocks of channels": {"N": 2, "C": 100, "H": 13, "W": 18, "FN": 64},
-    "two blocks of filters": {"N": 17, "C": 330, "H": 4, "W": 5, "FN": 340},
+    "more filters than pixels": {"N": 17, "C": 330, "H": 4, "W": 5, "FN": 340},
     "groups": {"N": 1, "C": 96, "H": 40, "W": 31, "FN": 64, "groups": 2},
     "five taps": {"N": 2, "C": 24, "H": 21, "W": 30, "FN": 40, "filter": (5, 5)},
     "a wide filter": {"N": 4, "C": 30, "H": 24, "W": 30, "FN": 50, "filter": (3, 5)},

@@ -20,8 +20,8 @@ constexpr int direct_taps = 5, direct_filters = 5;  // of a tile: as many sums a
 template <class T>
 constexpr int direct_lanes = int(larger(vector_lanes<T> / 2, 2));
 
-// Sixteen registers hold too few sums for loads to be worth their time, and so do rows of less than two vectors. Not for
-// float64: what that does most, checking gradients, is not worth the room.
+// Sixteen registers hold too few sums for loads to be worth their time, and rows of less than two vectors end too soon.
+// Not for float64: what that does most, checking gradients, is not worth the room.
 template <class T>
 bool weights_are_few(const Geometry& g, const Sizes& s, Index groups) {
     const bool few = s.K <= few_taps && s.FG * s.K <= few_weights;

@@ -51,11 +51,11 @@ constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
 constexpr Index winograd_vectors = is_avx512 ? tile_vectors / 2 : tile_vectors;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
-// Tiles of a strip, a multiple of tile_columns. A batch of no more than twice as many is one strip.
+// Tiles of a strip, a multiple of tile_columns, and of a batch that is one strip.
 template <class T>
 constexpr Index winograd_tiles = (is_avx512 ? 512 : 288) / Index(sizeof(T));
 template <class T>
-constexpr Index most_winograd_tiles = 2 * winograd_tiles<T>;
+constexpr Index most_winograd_tiles = (is_avx512 ? 2 : 4) * winograd_tiles<T>;
 
 // One axis of a filter, cut into pieces of up to three taps, `stride` apart. The longest come first: the pieces that
 // have a point are the first so many.
