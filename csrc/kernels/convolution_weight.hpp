@@ -25,7 +25,8 @@ constexpr Index most_block_filters = 64;
 template <class T>
 class WeightGradient {
 public:
-    PYCONV_SETUP WeightGradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g, const Sizes& s, Index groups)
+    PYCONV_SETUP WeightGradient(const T* x, const T* dout, T* dW, T* db, const Geometry& g, const Sizes& s,
+                                Index groups)
         : x_(x), dout_(dout), dW_(dW), db_(db), g_(g), s_(s), strips_(g.input.n, g.output, false), groups_(groups),
           group_blocks_(divided_up(s.FG, most_block_filters)), blocks_(groups * group_blocks_),
           panels_(divided_up(divided_up(divided_up(s.FG, L), group_blocks_), tile_vectors)),

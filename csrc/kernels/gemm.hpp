@@ -90,7 +90,8 @@ void add_dots(Index K, const T* a, Index a_step, const T* b, Index count, T* c, 
     for_tile<rows, columns>([&](int i, int j) { sum[i][j] = Vector<T>{}; });
     Index k = 0;
     for (; k + L <= K; k += L)
-        for_tile<rows, columns>([&](int i, int j) { sum[i][j] += load<L>(a + i * a_step + k) * load<L>(b + j * K + k); });
+        for_tile<rows, columns>(
+            [&](int i, int j) { sum[i][j] += load<L>(a + i * a_step + k) * load<L>(b + j * K + k); });
     for_tile<rows, columns>([&](int i, int j) {
         T rest = 0;
         for (Index r = k; r < K; ++r) rest += a[i * a_step + r] * b[j * K + r];

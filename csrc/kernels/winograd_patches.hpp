@@ -37,7 +37,7 @@ struct TileStrips {
 
     Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }
 
-    // Part `part` of `parts` of units of work, `pieces` to a strip: the last strip may have fewer tiles than the others.
+    // Part `part` of `parts` of units of work, `pieces` to a strip: the last strip may have fewer tiles than others.
     PYCONV_ONCE Range units(Index pieces, int parts, int part) const {
         const auto begin = [&](int which) {
             const Index work = tiles * pieces * which / parts, strip = work / (size * pieces);
