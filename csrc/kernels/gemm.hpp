@@ -120,11 +120,9 @@ void multiply_few_columns(Index M, Index N, Index K, const Matrix<T>& a, const M
                 for (Index d = 0; d < depth; ++d) scratch[j * depth + d] = j < N ? *b.from(k + d, j).data : T(0);
             const auto some_rows = N == 1 ? add_dots<T, int(R), 1> : add_dots<T, int(R), few>;
             const auto one_row = N == 1 ? add_dots<T, 1, 1> : add_dots<T, 1, few>;
-            for (Index i = 0; i < M;) {
-                const bool some = i + R <= M;
-                (some ? some_rows : one_row)(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
-                i += some ? R : 1;
-            }
+            Index i = 0;
+            for (; i + R <= M; i += R) some_rows(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
+            for (; i < M; ++i) one_row(depth, a.from(i, k).data, a.row_step, scratch, N, c + i * ldc, ldc);
         }
     else
         for (Index i = 0; i < M; i += most) {

@@ -27,6 +27,20 @@ struct Range {
 // Part `part` of `parts` consecutive shares of [0, items).
 inline Range share(Index items, int parts, int part) { return {items * part / parts, items * (part + 1) / parts}; }
 
+// Part `part` of `parts` of units of work, `pieces` to a strip: shares with as nearly the same number of `items`, which
+// are cut into the strips, as whole units allow, for a last strip has fewer than the others.
+template <class Cut>
+PYCONV_ONCE Range share_units(const Cut& strips, Index items, Index pieces, int parts, int part) {
+    const auto begin = [&](int which) {
+        const Index work = items * pieces * which / parts, item = work / pieces;
+        if (item == items) return strips.count * pieces;
+        const Index strip = strips.strip_of(item);
+        const Range here = strips.at(strip);
+        return strip * pieces + (2 * (work - here.begin * pieces) + here.size()) / (2 * here.size());
+    };
+    return {begin(part), begin(part + 1)};
+}
+
 // How the stack of N*OH output rows is cut into strips: within images where these are large.
 template <class T>
 struct Strips {
@@ -59,18 +73,10 @@ struct Strips {
         return {first + begin, first + smaller(begin + rows, image_rows)};
     }
 
-    // Part `part` of `parts` of units of work, `pieces` to a strip: shares with as nearly the same number of rows as
-    // whole units allow, for a last strip has fewer than the others.
-    PYCONV_ONCE Range units(Index pieces, int parts, int part) const {
-        const auto begin = [&](int which) {
-            const Index work = stack * pieces * which / parts, row = work / pieces;
-            if (row == stack) return count * pieces;
-            const Index strip = image_rows ? row / image_rows * per_image + row % image_rows / rows : row / rows;
-            const Range here = at(strip);
-            return strip * pieces + (2 * (work - here.begin * pieces) + here.size()) / (2 * here.size());
-        };
-        return {begin(part), begin(part + 1)};
+    Index strip_of(Index row) const {
+        return image_rows ? row / image_rows * per_image + row % image_rows / rows : row / rows;
     }
+    Range units(Index pieces, int parts, int part) const { return share_units(*this, stack, pieces, parts, part); }
 };
 
 struct Geometry {

@@ -17,8 +17,9 @@ namespace {
 // products have so few roundings that those of the transforms would show.
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
     if constexpr (small_rather_than_fast) return false;
+    const Index tiles = count_tiles(g);
     if (!may_be_cut(g.window.h) || !may_be_cut(g.window.w) || FG < 16 || CG * g.taps < 100 ||
-        count_tiles(g) < (packs_filters ? 16 : 32))
+        tiles < (packs_filters ? 16 : 32))
         return false;
     const Pieces pieces(g.window);
     const Index products = pieces.products;
@@ -26,10 +27,10 @@ inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filt
     const Index work = products * FG * CG + 3 * (products + pieces.patch()) * CG + 2 * winograd_points * FG;
     const double share = is_avx512 ? 0.75 : 0.66;
     const Index outputs = g.input.n * g.output.h * g.output.w;
-    return double(count_tiles(g) * work) <= share * double(g.taps * outputs * FG * CG);
+    return double(tiles * work) <= share * double(g.taps * outputs * FG * CG);
 }
 
-// Writes one filter's tiles: sums (2x2, tiles) -> y, of which `vectors` vectors are wanted
+// Writes one filter's tiles, the first `vectors` vectors of them: sums (2x2, tiles) -> y
 template <class T>
 void write_tiles(const T* sums, Index tiles, Index vectors, T bias, bool relu, const TileRun* runs, Index run_count,
                  T* y, Index width) {
@@ -70,7 +71,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T*
     const bool one_strip = all_tiles <= most_winograd_tiles<T>;
     const Index tiles = one_strip ? rounded_up(all_tiles, TC) : winograd_tiles<T>;
     const TileStrips strips(g, pieces, tiles);
-    // Two blocks of channels have fewer roundings than a single long one.
+    // Where they are many, two blocks of channels at least: a single one would round more.
     const Index blocks = larger(divided_up(P * CG, winograd_products), P * CG > winograd_products_at_once ? 2 : 1);
     const Index depth = divided_up(CG, smaller(blocks, CG));
     // So many filters at a time that U, or else the sums of the only strip, take no more than they may.

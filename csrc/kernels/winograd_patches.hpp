@@ -37,16 +37,8 @@ struct TileStrips {
 
     Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }
 
-    // Part `part` of `parts` of units of work, `pieces` to a strip: the last strip may have fewer tiles than others.
-    PYCONV_ONCE Range units(Index pieces, int parts, int part) const {
-        const auto begin = [&](int which) {
-            const Index work = tiles * pieces * which / parts, strip = work / (size * pieces);
-            if (strip == count) return count * pieces;
-            const Index of_strip = at(strip).size();
-            return strip * pieces + (work - strip * size * pieces + of_strip / 2) / of_strip;
-        };
-        return {begin(part), begin(part + 1)};
-    }
+    Index strip_of(Index tile) const { return tile / size; }
+    Range units(Index pieces, int parts, int part) const { return share_units(*this, tiles, pieces, parts, part); }
 
     // Lines are copied whole for every strip that needs some of their pixels: how often, where rows of tiles are long.
     double times_copied() const { return across.w > size ? double(across.w) / double(size) : 1; }

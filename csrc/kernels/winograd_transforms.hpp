@@ -41,8 +41,8 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 constexpr Index winograd_points = 16;
-// Products of a tile with a block of channels: with as many tiles as a strip has, V takes half a second-level cache, a
-// megabyte where there is AVX-512, else mostly half of that. Products that are one block need not make two.
+// Products of a tile with a block of channels, and how many of them a single block may have, see Rounding. For a strip,
+// V takes a megabyte with AVX-512, whose CPUs have second-level caches of one or two; else 0.3, of mostly half a one.
 constexpr Index winograd_products = is_avx512 ? 2048 : 1024, winograd_products_at_once = 1024;
 constexpr Index winograd_steps = 24;  // see Rounding
 constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
@@ -51,7 +51,7 @@ constexpr Index most_filter_bytes = 5 << 20;  // of U: more filters take turns
 constexpr Index winograd_vectors = is_avx512 ? tile_vectors / 2 : tile_vectors;
 template <class T>
 constexpr Index winograd_columns = winograd_vectors * vector_lanes<T>;
-// Tiles of a strip, a multiple of tile_columns, and of a batch that is one strip.
+// Tiles of a strip, a multiple of tile_columns; and the most of a batch that is one strip.
 template <class T>
 constexpr Index winograd_tiles = (is_avx512 ? 512 : 288) / Index(sizeof(T));
 template <class T>
