@@ -66,34 +66,33 @@ struct PooledGeometry {
     // `to` has room for a vector behind its end.
     void copy_columns(const T* x, const T* end, Index CG, Range strip, T* to) const {
         constexpr int L = int(vector_lanes<T>);
-        const Index H = input.h, W = input.w;
+        const Index H = input.h, W = input.w, PW = output.w;
         const Index top = strip.begin * stride.h - window.h.pad_before;
-        for (Index c = 0; c < CG; ++c, x += H * W)
+        const Index vectors_end = shifts + 2 * rounded_up(PW, L);  // of what whole vectors read, from a row's begin on
+        for (Index c = 0; c < CG; ++c, x += H * W) {
+            const Index room = divided_up(end - x - vectors_end + 1, W);  // the rows that are followed by as much
             for (Index shift = 0; shift < shifts; ++shift) {
                 const Index left = shift - window.w.pad_before;
-                const Index first = left < 0 ? smaller(divided_up(-left, stride.w), output.w) : 0;
-                const Index last = left >= W ? first : larger(first, smaller(divided_up(W - left, stride.w), output.w));
-                for (Index phase = 0; phase < phases; ++phase)
-                    for (Index line = 0; line < lines; ++line, to += output.w) {
-                        const Index y = top + line * stride.h + phase;
-                        if (y < 0 || y >= H) {
-                            fill_few(to, output.w, T(0));
-                            continue;
-                        }
-                        const Index from = y * W + left;
-                        const bool whole = last - first == output.w;
-                        if (whole && stride.w == 2 && end - x >= from + 2 * rounded_up(output.w, L)) {
-                            // by whole vectors: the next row overwrites what they write beyond this one
-                            for (Index i = 0; i < output.w; i += L)
-                                store<L>(to + i, load_every<L, 2>(x + from + 2 * i, 2));
-                            continue;
-                        }
+                const Index first = left < 0 ? smaller(divided_up(-left, stride.w), PW) : 0;
+                const Index last = left >= W ? first : larger(first, smaller(divided_up(W - left, stride.w), PW));
+                const Index vector_rows = last - first == PW && stride.w == 2 ? smaller(room, H) : 0;
+                for (Index line = 0, phase = 0; phase < phases; to += PW) {
+                    const Index y = top + phase + line * stride.h;
+                    if (++line == lines) line = 0, ++phase;
+                    if (y >= 0 && y < vector_rows) {
+                        // the next row overwrites what the vectors write beyond this one
+                        for (Index px = 0; px < PW; px += L)
+                            store<L>(to + px, load_every<L, 2>(x + (y * W + left + 2 * px), 2));
+                    } else if (y >= 0 && y < H && first < last) {
                         fill_few(to, first, T(0));
-                        if (first < last)
-                            copy_every(to + first, x + (from + first * stride.w), stride.w, last - first);
-                        fill_few(to + last, output.w - last, T(0));
+                        copy_every(to + first, x + (y * W + left + first * stride.w), stride.w, last - first);
+                        fill_few(to + last, PW - last, T(0));
+                    } else {
+                        fill_few(to, PW, T(0));
                     }
+                }
             }
+        }
     }
 };
 
@@ -107,24 +106,88 @@ struct Taps4 {
     void next() { offsets += 4; }
 };
 
-// One tile: `rows` filters at the windows of a vector. Only the first `count` are wanted.
-template <int rows, class T>
-void pool_tile(const T* const* weights, Index K, Taps4<T> columns, const T* bias, Index count,
-               Maximum<T, true> out, Index filter_step) {
+// A row of tiles: `count` filters, at most as many as a tile has, at windows [begin, end) of a strip of `windows`.
+template <class T>
+struct PooledTiles {
+    const T* weights[pooled_tile_rows];  // of the filters; of the last one beyond `count`
+    const T* bias;                       // one per filter, or null
+    Index count, K;
+    const T* columns;
+    const Index* offsets;
+    Index begin, end, windows;
+    T* y;                  // of the first filter and the strip's first window
+    std::uint8_t* argmax;  // the same, or null
+    Index filter_step;     // from one filter to the next, in y and argmax
+
+    T bias_of(Index filter) const { return bias ? bias[filter] : T(0); }
+
+    // Calls body(columns, y, argmax, both of the first filter) for every vector of windows.
+    template <class Body>
+    __attribute__((always_inline)) void each_vector(const Body& body) const {
+        for (Index next = begin; next < end; next += vector_lanes<T>) {
+            const Index p = smaller(next, windows - vector_lanes<T>);  // the last one may overlap the one before
+            body(Taps4<T>{columns + p, offsets}, y + p, argmax ? argmax + p : nullptr);
+        }
+    }
+};
+
+// Any sums, a filter at a time: the first NaN of a window wins.
+template <class T>
+PYCONV_SETUP void pool_tiles_with_nans(const PooledTiles<T>& tiles) {
     constexpr int L = int(vector_lanes<T>);
-    Vector<T> sum[rows][4];
-    sum_products(weights, Depth<T>{1, K, one_line, 1}, columns, sum);
-    repeat<rows>([&](auto i) {
-        if (i.value >= count) return;
-        const T b = bias ? bias[i.value] : T(0);
-        // ReLU of the first pixel is enough: another one wins only by being larger, and so above 0.
-        const Vector<T> first = sum[i.value][0] + b;
-        auto state = out.template start_with<L>(first <= 0 ? Vector<T>{} : first);
-        repeat<3>([&](auto v) { out.template take<L>(state, sum[i.value][v.value + 1] + b, v.value + 1); });
-        store<L>(out.y + i.value * filter_step, state.best);
-        if (out.argmax)
-            store_bytes<T, L>(static_cast<std::uint8_t*>(out.argmax) + i.value * filter_step, state.best_tap);
+    const Maximum<T, true> maximum{};
+    tiles.each_vector([&](const Taps4<T>& columns, T* y, std::uint8_t* argmax) {
+        for (Index i = 0; i < tiles.count; ++i) {
+            Vector<T> sum[1][4];
+            sum_products(tiles.weights + i, Depth<T>{1, tiles.K, one_line, 1}, columns, sum);
+            const T bias = tiles.bias_of(i);
+            const Vector<T> first = sum[0][0] + bias;
+            auto state = maximum.template start_with<L>(first <= 0 ? Vector<T>{} : first);
+            for (Index v = 1; v < 4; ++v) maximum.template take<L>(state, sum[0][v] + bias, v);
+            store<L>(y + i * tiles.filter_step, state.best);
+            if (argmax) store_bytes<T, L>(argmax + i * tiles.filter_step, state.best_tap);
+        }
     });
+}
+
+// The same for sums without NaNs, all filters of a tile at once. Answers whether there may be any.
+template <class T>
+PYCONV_ONCE bool pool_tiles_of_numbers(const PooledTiles<T>& tiles) {
+    constexpr int L = int(vector_lanes<T>), rows = pooled_tile_rows;
+    using V = Vector<T>;
+    V doubt{};  // a NaN where something it is added up from is one
+    // Part of this loop, and no function: a call for every tile takes a tenth of the time.
+    tiles.each_vector([&](const Taps4<T>& columns, T* y, std::uint8_t* argmax) __attribute__((always_inline)) {
+        V sum[rows][4];
+        sum_products(tiles.weights, Depth<T>{1, tiles.K, one_line, 1}, columns, sum);
+        repeat<rows>([&](auto i) {
+            if (i.value >= tiles.count) return;
+            const V* const s = sum[i.value];
+            const T bias = tiles.bias_of(i.value);
+            const Index to = i.value * tiles.filter_step;
+            if (!argmax) {  // the largest sum stays the largest with the bias added
+                doubt += ((s[0] + s[1]) + (s[2] + s[3])) + bias;
+                const V upper = s[0] > s[1] ? s[0] : s[1], lower = s[2] > s[3] ? s[2] : s[3];
+                const V best = (upper > lower ? upper : lower) + bias;
+                store<L>(y + to, best <= 0 ? V{} : best);
+                return;
+            }
+            const V s0 = s[0] + bias, s1 = s[1] + bias, s2 = s[2] + bias, s3 = s[3] + bias;
+            doubt += (s0 + s1) + s2;  // the comparisons below let an s3 that is a NaN win
+            // ReLU of the first pixel is enough: another one wins only by being larger, and so above 0.
+            const V first = s0 <= 0 ? V{} : s0;
+            const auto upper_left = s1 <= first, lower_left = s3 <= s2;
+            const V upper = upper_left ? first : s1, lower = lower_left ? s2 : s3;
+            const auto above = lower <= upper;
+            store<L>(y + to, above ? upper : lower);
+            using Tap = WholeLanes<T>;
+            const auto upper_tap = upper_left ? broadcast<L>(Tap(0)) : broadcast<L>(Tap(1));
+            const auto lower_tap = lower_left ? broadcast<L>(Tap(2)) : broadcast<L>(Tap(3));
+            store_bytes<T, L>(argmax + to, above ? upper_tap : lower_tap);
+        });
+    });
+    const T total = sum_lanes<T, L>(doubt);
+    return total != total;
 }
 
 // Whether an image has a whole vector of windows, and a row of them not too many columns.
@@ -167,15 +230,12 @@ void convolve_and_pool(const T* x, const T* W, const T* b, T* y, std::uint8_t* a
                 const Index count = smaller(TR, s.FG - first_f);
                 const Range some{tile % vectors, smaller(vectors, tile % vectors + mine_here.end - tile)};
                 tile += some.size();
-                const T* rows[TR];
-                for (Index i = 0; i < TR; ++i) rows[i] = W + (f + smaller(i, count - 1)) * s.K;
                 const Index to = (n * groups * s.FG + f) * P + strip.begin * g.output.w;
-                const Index end = some.end < vectors ? some.end * L : windows;
-                for (Index next = some.begin * L; next < end; next += L) {
-                    const Index p = smaller(next, windows - L);  // the last vector may overlap the one before
-                    pool_tile<TR>(rows, s.K, Taps4<T>{columns + p, offsets.data()}, b ? b + f : nullptr, count,
-                                  Maximum<T, true>{y + to + p, argmax ? argmax + to + p : nullptr, 1}, P);
-                }
+                PooledTiles<T> row{{}, b ? b + f : nullptr, count, s.K, columns, offsets.data(), some.begin * L,
+                                   some.end < vectors ? some.end * L : windows, windows, y + to,
+                                   argmax ? argmax + to : nullptr, P};
+                for (Index i = 0; i < TR; ++i) row.weights[i] = W + (f + smaller(i, count - 1)) * s.K;
+                if (pool_tiles_of_numbers(row)) pool_tiles_with_nans(row);
             }
         }
     });

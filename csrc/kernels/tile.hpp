@@ -128,12 +128,13 @@ void multiply_tile(const T* const* a, const Depth<T>& depth, const T* b, T* c, I
     each([](const V& s, V& result, int) { result = s; });
 }
 
-// Of tiles with six rows three are computed as 2 and 1: for a kernel that is seldom needed, 15 kB less to install.
-template <class T, int vectors>
-void multiply_three_rows(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
-    multiply_tile<T, 2, vectors>(a, depth, b, c, ldc, ends);
-    if (ends.bias) ends.bias += 2;
-    multiply_tile<T, 1, vectors>(a + 2, depth, b, c + 2 * ldc, ldc, ends);
+// Of tiles with six rows, an odd number is computed as an even one and 1: for kernels that are seldom needed, 25 kB
+// less to install.
+template <class T, int rows, int vectors>
+void multiply_odd_rows(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+    multiply_tile<T, rows - 1, vectors>(a, depth, b, c, ldc, ends);
+    if (ends.bias) ends.bias += rows - 1;
+    multiply_tile<T, 1, vectors>(a + rows - 1, depth, b, c + (rows - 1) * ldc, ldc, ends);
 }
 
 template <class T>
@@ -141,8 +142,8 @@ using MultiplyTile = void (*)(const T* const*, const Depth<T>&, const T*, T*, In
 
 template <class T, int rows, int vectors>
 constexpr MultiplyTile<T> tile_kernel() {
-    if constexpr (rows == 3 && tile_rows == 6)
-        return multiply_three_rows<T, vectors>;
+    if constexpr (rows % 2 == 1 && rows > 1 && tile_rows == 6)
+        return multiply_odd_rows<T, rows, vectors>;
     else
         return multiply_tile<T, rows, vectors>;
 }
