@@ -6,13 +6,12 @@
 //
 // The pooling windows stand side by side. A pool of 1x1 is none: there is no argmax then. The convolution's output
 // (N, FN, OH, OW) never exists as a whole: with 2x2 windows a sum is pooled in the register it was made in
-// (pooled.hpp), with others a few images of it exist at a time, as they do of its gradient.
+// (convolution_direct.hpp), with others a few images of it exist at a time, as they do of its gradient.
 #pragma once
 
 #include "columns.hpp"
 #include "convolution_data.hpp"
 #include "convolution_weight.hpp"
-#include "pooled.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
@@ -36,8 +35,10 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
         convolve_forward(x, W, b, y, g, s, groups, true);
         return;
     }
-    if (pools_in_registers<T>(input, output, window, pool, s.CG))
-        return convolve_and_pool(x, W, b, y, static_cast<std::uint8_t*>(argmax), input, output, window, s, groups);
+    if (pool.h == 2 && pool.w == 2) {
+        const DirectGeometry<T> g(input, output, window, s.CG, 2);
+        if (g.fits(s.CG)) return convolve_direct(x, W, b, y, static_cast<std::uint8_t*>(argmax), g, s, groups, true);
+    }
     const Index convolved_size = filter.n * s.P, pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
     const Index images = images_at_a_time(input.n, convolved_size), image_size = input.c * input.h * input.w;
     // Who does not go backward has no room for argmax. A second way of pooling without it would gain little.

@@ -12,6 +12,7 @@
 // col is never written down: the panels of col^T that the micro-kernel multiplies are runs of lines (geometry.hpp).
 #pragma once
 
+#include "convolution_direct.hpp"
 #include "depthwise.hpp"
 #include "packing.hpp"
 #include "winograd.hpp"
@@ -23,13 +24,6 @@ namespace {
 // the cache.
 constexpr Index few_filters(bool straddle) { return is_avx512 ? (straddle ? 128 : 512) : 32; }
 constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
-
-// Sizes of one convolution, named as at the head of this file.
-struct Sizes {
-    Index FG, CG, K, P;
-    Sizes(Shape filter, Extent output, Index groups)
-        : FG(filter.n / groups), CG(filter.c), K(filter.c * filter.h * filter.w), P(output.h * output.w) {}
-};
 
 // Is every channel a group with one filter?
 inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.CG == 1 && s.FG == 1; }
@@ -188,6 +182,11 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
 template <class T>
 void convolve_forward(const T* x, const T* W, const T* b, T* y, const Geometry& g, const Sizes& s, Index groups,
                       bool relu) {
+    // Few channels: packing would take longer than multiplying, and Winograd's transforms are worth it for many only.
+    if (!small_rather_than_fast && g.taps > 1 && !is_depthwise(s, groups) && (s.CG == 1 || s.K < fewest_products)) {
+        const DirectGeometry<T> direct(g.input, g.output, g.window, s.CG, 1);
+        if (direct.fits(s.CG)) return convolve_direct(x, W, b, y, nullptr, direct, s, groups, relu);
+    }
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
     if (is_depthwise(s, groups) && !relu)

@@ -19,6 +19,13 @@ namespace {
 
 constexpr Index fewest_positions = 512, most_positions = 1024;  // output positions that are computed together
 
+// Sizes of one convolution, named as at the head of convolution.hpp.
+struct Sizes {
+    Index FG, CG, K, P;
+    Sizes(Shape filter, Extent output, Index groups)
+        : FG(filter.n / groups), CG(filter.c), K(filter.c * filter.h * filter.w), P(output.h * output.w) {}
+};
+
 struct Range {
     Index begin, end;
     Index size() const { return end - begin; }
@@ -180,7 +187,7 @@ inline void copy_strided(T* to, const T* from, Index count) {
 
 // The same for any stride.
 template <class T>
-inline void copy_every(T* to, const T* from, Index stride, Index count) {
+PYCONV_ONCE void copy_every(T* to, const T* from, Index stride, Index count) {
     if (stride == 1) return copy(to, from, count);
     if (stride == 2) return copy_strided<2>(to, from, count);
     if (stride == 4) return copy_strided<4>(to, from, count);

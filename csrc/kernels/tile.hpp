@@ -128,22 +128,34 @@ void multiply_tile(const T* const* a, const Depth<T>& depth, const T* b, T* c, I
     each([](const V& s, V& result, int) { result = s; });
 }
 
-// Of tiles with six rows, an odd number is computed as an even one and 1: for kernels that are seldom needed, 25 kB
-// less to install.
-template <class T, int rows, int vectors>
-void multiply_odd_rows(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
-    multiply_tile<T, rows - 1, vectors>(a, depth, b, c, ldc, ends);
-    if (ends.bias) ends.bias += rows - 1;
-    multiply_tile<T, 1, vectors>(a + rows - 1, depth, b, c + (rows - 1) * ldc, ldc, ends);
-}
-
 template <class T>
 using MultiplyTile = void (*)(const T* const*, const Depth<T>&, const T*, T*, Index, Ends<T>);
 
 template <class T, int rows, int vectors>
+constexpr MultiplyTile<T> tile_kernel();
+
+// Of tiles with six rows and four vectors, an odd number of rows is computed as an even one and 1, and three vectors as
+// two and 1: for kernels that are seldom needed, 33 kB less to install.
+constexpr bool has_large_tiles = tile_rows == 6 && tile_vectors == 4;
+
+template <class T, int rows, int vectors>
+void multiply_in_two(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
+    constexpr bool by_rows = rows % 2 == 1 && rows > 1;
+    constexpr int first_rows = by_rows ? rows - 1 : rows, first_vectors = by_rows ? vectors : vectors - 1;
+    tile_kernel<T, first_rows, first_vectors>()(a, depth, b, c, ldc, ends);
+    if constexpr (by_rows) {
+        if (ends.bias) ends.bias += first_rows;
+        tile_kernel<T, 1, vectors>()(a + first_rows, depth, b, c + first_rows * ldc, ldc, ends);
+    } else {
+        constexpr Index columns = first_vectors * vector_lanes<T>;
+        tile_kernel<T, rows, 1>()(a, depth, b + columns, c + columns, ldc, ends);
+    }
+}
+
+template <class T, int rows, int vectors>
 constexpr MultiplyTile<T> tile_kernel() {
-    if constexpr (rows % 2 == 1 && rows > 1 && tile_rows == 6)
-        return multiply_odd_rows<T, rows, vectors>;
+    if constexpr (has_large_tiles && (vectors == 3 || (rows % 2 == 1 && rows > 1)))
+        return multiply_in_two<T, rows, vectors>;
     else
         return multiply_tile<T, rows, vectors>;
 }

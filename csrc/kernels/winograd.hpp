@@ -10,15 +10,17 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+// Shorter sums have so few roundings that those of the transforms would show.
+constexpr Index fewest_products = 100;
+
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
 // three quarters of the products of the definition or, without AVX-512, to two thirds. 32 tiles pay for the transforms
-// of the filters, or 16 where direct convolution has to pack these (as it does for gradients). Sums of fewer than 100
-// products have so few roundings that those of the transforms would show.
+// of the filters, or 16 where direct convolution has to pack these (as it does for gradients).
 inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
     if constexpr (small_rather_than_fast) return false;
     const Index tiles = count_tiles(g);
-    if (!may_be_cut(g.window.h) || !may_be_cut(g.window.w) || FG < 16 || CG * g.taps < 100 ||
+    if (!may_be_cut(g.window.h) || !may_be_cut(g.window.w) || FG < 16 || CG * g.taps < fewest_products ||
         tiles < (packs_filters ? 16 : 32))
         return false;
     const Pieces pieces(g.window);

@@ -1,4 +1,4 @@
-"""Blocks with 2×2 windows: sums are pooled where they are made, faster where none is a NaN."""
+"""Convolutions of few channels, and blocks with 2×2 windows: what is multiplied without packing."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,49 @@ import pyconv
 from pyconv import reference
 
 FLOATS = ["float32", "float64"]
-# More filters than a tile has, by one.
+# More of them than a tile has, by one.
 FILTERS = np.array([1, -1, 0.5, -2, 3, 1, -0.25]).reshape(7, 1, 1, 1)
+
+
+# Input channels, filters, filter height and width, with every remainder of a tile's filters.
+CONVOLUTIONS = [(1, 6, 5, 5), (1, 7, 3, 3), (3, 8, 2, 3), (2, 3, 3, 1), (1, 10, 7, 7), (3, 5, 5, 5)]
+CONVOLUTIONS += [(1, 1, 1, 4), (1, 30, 20, 5), (4, 16, 4, 4), (2, 2, 3, 3)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("step", [(1, 1), (2, 1), (3, 1), (1, 2), ((1, 2), (2, 1))])
+@pytest.mark.parametrize("pad", [0, 2, ((0, 3), (1, 0))])
+def test_few_channels_on_images_of_every_width(pad, step, dtype, set_threads):
+    stride, dilation = step
+    rng = np.random.default_rng(0)
+    for i, (C, FN, FH, FW) in enumerate(CONVOLUTIONS):
+        groups = 1 + i % 2
+        W = [28, 37, 64, 90, 150][i % 5]
+        x = rng.normal(size=(3, groups * C, 52, W)).astype(dtype)
+        filters = rng.normal(size=(groups * FN, C, FH, FW)).astype(dtype)
+        b = rng.normal(size=groups * FN).astype(dtype)
+        window = (stride, pad, dilation, groups)
+        y = reference.conv2d(x.astype(float), filters.astype(float), b.astype(float), *window)
+        rounding = {"rtol": 0, "atol": 1e-12 if dtype == "float64" else 1e-4}
+        for threads in (1, 3):
+            set_threads(threads)
+            np.testing.assert_allclose(pyconv.conv2d(x, filters, b, *window), y, **rounding)
+            with_relu, none = pyconv.conv2d_block(x, filters, b, *window)
+            assert none is None
+            np.testing.assert_allclose(with_relu, np.maximum(y, 0), **rounding)
+            pooled, _ = pyconv.conv2d_block(x, filters, b, *window, pool=2)
+            expected = reference.max_pool2d(np.maximum(y, 0), 2, 2, 2)[0]
+            np.testing.assert_allclose(pooled, expected, **rounding)
+
+
+@pytest.mark.parametrize("column", [0, 5, 15, 16, 27])
+def test_a_nan_reaches_the_outputs_that_see_it_and_no_others(column):
+    x, filters = np.ones((2, 1, 28, 28), np.float32), np.ones((7, 1, 5, 5), np.float32)
+    x[0, 0, 27, column] = np.nan
+    expected = reference.conv2d(x, filters)
+    np.testing.assert_array_equal(pyconv.conv2d(x, filters), expected)
+    with_relu, _ = pyconv.conv2d_block(x, filters)
+    np.testing.assert_array_equal(with_relu, expected)
 
 
 def assert_same_as_reference(x, W, b):
