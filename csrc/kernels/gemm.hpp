@@ -81,22 +81,36 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
     }
 }
 
+// c (rows, count) += the lanes of sums (rows, columns) and the products of what is left of the depth, `rest` numbers.
+template <class T>
+PYCONV_SETUP void finish_dots(const Vector<T>* sums, Index rows, Index columns, Index count, Index rest, const T* a,
+                              Index a_step, const T* b, Index b_step, T* c, Index ldc) {
+    for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < count; ++j) {
+            T products = 0;
+            for (Index r = 0; r < rest; ++r) products += a[i * a_step + r] * b[j * b_step + r];
+            c[i * ldc + j] += sum_lanes<T, int(vector_lanes<T>)>(sums[i * columns + j]) + products;
+        }
+}
+
 // c (rows, count) += the products of rows of A with columns of B, K numbers side by side in both. Rows of A lie a_step
 // apart. There are `columns` columns of B, of which `count` are wanted.
 template <class T, int rows, int columns>
 void add_dots(Index K, const T* a, Index a_step, const T* b, Index count, T* c, Index ldc) {
-    constexpr Index L = vector_lanes<T>;
-    Vector<T> sum[rows][columns];
+    constexpr int L = int(vector_lanes<T>);
+    Vector<T> sum[rows][columns], sums[rows][columns];
     for_tile<rows, columns>([&](int i, int j) { sum[i][j] = Vector<T>{}; });
     Index k = 0;
-    for (; k + L <= K; k += L)
-        for_tile<rows, columns>(
-            [&](int i, int j) { sum[i][j] += load<L>(a + i * a_step + k) * load<L>(b + j * K + k); });
-    for_tile<rows, columns>([&](int i, int j) {
-        T rest = 0;
-        for (Index r = k; r < K; ++r) rest += a[i * a_step + r] * b[j * K + r];
-        if (j < count) c[i * ldc + j] += sum_lanes<T, int(L)>(sum[i][j]) + rest;
-    });
+    for (; k + L <= K; k += L) {
+        Vector<T> column[columns];
+        repeat<columns>([&](auto j) { column[j.value] = load<L>(b + j.value * K + k); });
+        repeat<rows>([&](auto i) {
+            const Vector<T> row = load<L>(a + i.value * a_step + k);
+            repeat<columns>([&](auto j) { sum[i.value][j.value] += row * column[j.value]; });
+        });
+    }
+    for_tile<rows, columns>([&](int i, int j) { sums[i][j] = sum[i][j]; });  // in memory, and the others need none
+    finish_dots<T>(sums[0], rows, columns, count, K - k, a + k, a_step, b + k, K, c, ldc);
 }
 
 template <class T>
