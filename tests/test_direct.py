@@ -94,3 +94,16 @@ def test_sums_that_are_equal_once_the_bias_is_added_are_a_tie(dtype):
     x = (np.random.default_rng(0).integers(0, 16, (2, 1, 8, 34)) * tiny).astype(dtype)
     assert_same_as_reference(x, np.ones((7, 1, 1, 1), dtype), np.ones(7, dtype))
     assert_same_as_reference(x, np.ones((7, 1, 1, 1), dtype), np.full(7, tiny, dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(30, 16, 48, 49), (3, 32, 14, 14), (1, 20, 300, 300)])
+def test_many_channels_are_pooled_as_where_the_layers_are_apart(shape, dtype):
+    """Some images at a time: 1 << 20 numbers of the convolution's output."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape).astype(dtype)
+    W = rng.normal(size=(18, shape[1], 3, 3)).astype(dtype)
+    y, argmax = pyconv.conv2d_block(x, W, pad=1, pool=2)
+    expected, expected_argmax = pyconv.max_pool2d(pyconv.relu(pyconv.conv2d(x, W, pad=1)), 2, 2, 2)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(argmax, expected_argmax)

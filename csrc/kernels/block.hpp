@@ -21,23 +21,22 @@ inline Window pooling_window(Extent pool) { return {{pool.h, pool.h, 1, 0, 0}, {
 
 constexpr Index most_convolved = 1 << 20;  // numbers of the convolution's output, or its gradient, at a time
 
-// As many images as have that many numbers.
+// At most as many images as have that many numbers, and about as many every time.
 inline Index images_at_a_time(Index images, Index convolved_size) {
-    return smaller(larger(most_convolved / convolved_size, 1), larger(images, 1));
+    const Index times = divided_up(images, larger(most_convolved / convolved_size, 1));
+    return divided_up(images, larger(times, 1));
 }
 
 template <class T>
 void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int argmax_bytes, Shape input, Shape filter,
                   Extent output, Window window, Index groups, Extent pool) {
     const Sizes s(filter, output, groups);
-    if (pool.h == 1 && pool.w == 1) {
-        const Geometry g(input, output, window, true);
-        convolve_forward(x, W, b, y, g, s, groups, true);
-        return;
-    }
-    if (pool.h == 2 && pool.w == 2) {
-        const DirectGeometry<T> g(input, output, window, s.CG, 2);
-        if (g.fits(s.CG)) return convolve_direct(x, W, b, y, static_cast<std::uint8_t*>(argmax), g, s, groups, true);
+    const Geometry g(input, output, window, true);
+    if (pool.h == 1 && pool.w == 1) return convolve_forward(x, W, b, y, g, s, groups, true);
+    if (pool.h == 2 && pool.w == 2 && (s.CG == 1 || !winograd_pays(g, s.FG, s.CG, false))) {
+        const DirectGeometry<T> direct(input, output, window, s.CG, 2);
+        if (direct.fits(s.CG))
+            return convolve_direct(x, W, b, y, static_cast<std::uint8_t*>(argmax), direct, s, groups, true);
     }
     const Index convolved_size = filter.n * s.P, pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);
     const Index images = images_at_a_time(input.n, convolved_size), image_size = input.c * input.h * input.w;
