@@ -202,9 +202,9 @@ PYCONV_SETUP void pool_tiles_with_nans(const DirectTiles<T>& tiles) {
 }
 
 // The same for sums without NaNs, all filters of a tile at once. Answers whether there may be any.
-template <class T>
+template <int rows, class T>
 PYCONV_ONCE bool pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
-    constexpr int L = int(vector_lanes<T>), rows = direct_rows;
+    constexpr int L = int(vector_lanes<T>);
     using V = Vector<T>;
     V doubt{};  // a NaN where something it is added up from is one
     tiles.template each<L>([&](const Taps4<T>& columns, T* y, std::uint8_t* argmax) __attribute__((always_inline)) {
@@ -245,9 +245,9 @@ PYCONV_ONCE bool pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
 struct FilterTiles {
     Index filters, whole, fewer;
 
-    FilterTiles(Index filters_, bool may_be_fewer) : filters(filters_), fewer(0) {
+    explicit FilterTiles(Index filters_) : filters(filters_), fewer(0) {
         const Index left = filters % direct_rows;
-        if (may_be_fewer && is_avx512 && left > 0 && left < direct_rows - 1)  // two of 4 where 1 or 2 are left of 6
+        if (is_avx512 && left > 0 && left < direct_rows - 1)  // two of 4 where 1 or 2 are left of 6
             fewer = left <= 2 && filters > left ? 2 : 1;
         whole = divided_up(filters - fewer * fewer_direct_rows, direct_rows);
     }
@@ -266,7 +266,7 @@ template <class T>
 PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::uint8_t* argmax,
                                  const DirectGeometry<T>& g, const Sizes& s, Index groups, bool relu) {
     const Index step = g.tile_positions;
-    const FilterTiles filter_tiles(s.FG, g.pool == 1);
+    const FilterTiles filter_tiles(s.FG);
     // A unit of work is a tile of a strip. `across`: the whole ones in a row of the lowest strip; the last of them
     // takes what is left of its strip as well.
     const Index across = g.output.h / g.strips * g.output.w / step, tiles = filter_tiles.count() * across;
@@ -299,12 +299,11 @@ PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::
                                    some.end < across ? some.end * step : positions, positions, y + to,
                                    argmax ? argmax + to : nullptr, P};
                 for (Index i = 0; i < direct_rows; ++i) row.weights[i] = W + (f + smaller(i, count - 1)) * s.K;
-                const bool pooled = small_rather_than_fast || g.pool > 1;
-                if (!pooled && count <= fewer_direct_rows)
-                    store_tiles<fewer_direct_rows>(row, relu);
-                else if (!pooled)
-                    store_tiles<direct_rows>(row, relu);
-                else if (pool_tiles_of_numbers(row))
+                const bool fewer = count <= fewer_direct_rows;
+                if (!small_rather_than_fast && g.pool == 1)
+                    (fewer ? store_tiles<fewer_direct_rows, T> : store_tiles<direct_rows, T>)(row, relu);
+                else if ((fewer ? pool_tiles_of_numbers<fewer_direct_rows, T>
+                                : pool_tiles_of_numbers<direct_rows, T>)(row))
                     pool_tiles_with_nans(row);
             }
         }
