@@ -271,6 +271,21 @@ def test_a_result_larger_than_any_memory_is_a_memory_error(name, pad, N, backend
         getattr(pyconv, name)(zeros(N, 1, 1, 1), *window, pad=pad)
 
 
+# stride, pad, dilation and pool; the input then has more columns than an integer counts.
+FAR = [
+    ((2**30, 1), ((2**29 - 4, 2**29 - 4), (2**30 - 1, 2**30)), (2**30 - 1, 2**31 - 1), 1),
+    ((2**30, 1), ((2**29 - 4, 2**29 - 4), (2**30 + 57, 2**30 + 58)), (2**30 - 1, 2**31 - 1), 1),
+    ((2**30, 2**30 - 1), ((2**30 - 1, 2**30 + 6), (2**30 - 1, 2**30 + 5)), 2**30, 2),
+]
+
+
+@pytest.mark.parametrize(("stride", "pad", "dilation", "pool"), FAR)
+def test_windows_that_reach_too_far_are_a_memory_error(stride, pad, dilation, pool):
+    x, W = zeros(1, 1, 8, 8), zeros(1, 1, 2, 2)
+    with pytest.raises(MemoryError):
+        pyconv.conv2d_block(x, W, None, stride, pad, dilation, 1, pool)
+
+
 def test_same_padding_beyond_the_largest_size_is_refused():
     with pytest.raises(ValueError, match="'same' makes must be at most 2147483647, not 3221225"):
         pyconv.max_pool2d(zeros(1, 1, 1, 1), 2**31 - 1, 1, pad="same", dilation=3)

@@ -6,7 +6,8 @@
 //
 // The pooling windows stand side by side. A pool of 1x1 is none: there is no argmax then. The convolution's output
 // (N, FN, OH, OW) never exists as a whole: with 2x2 windows a sum is pooled in the register it was made in
-// (convolution_direct.hpp), with others a few images of it exist at a time, as they do of its gradient.
+// (convolution_direct.hpp); with others, and where Winograd's algorithm is faster than that, a few images of it exist
+// at a time, as they do of its gradient.
 #pragma once
 
 #include "columns.hpp"
@@ -35,7 +36,7 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
     if (pool.h == 1 && pool.w == 1) return convolve_forward(x, W, b, y, g, s, groups, true);
     if (pool.h == 2 && pool.w == 2 && (s.CG == 1 || !winograd_pays(g, s.FG, s.CG, false))) {
         const DirectGeometry<T> direct(input, output, window, s.CG, 2);
-        if (direct.fits(s.CG))
+        if (direct.fits())
             return convolve_direct(x, W, b, y, static_cast<std::uint8_t*>(argmax), direct, s, groups, true);
     }
     const Index convolved_size = filter.n * s.P, pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);

@@ -185,7 +185,7 @@ void convolve_forward(const T* x, const T* W, const T* b, T* y, const Geometry& 
     // Few channels: packing would take longer than multiplying, and Winograd's transforms are worth it for many only.
     if (!small_rather_than_fast && g.taps > 1 && !is_depthwise(s, groups) && (s.CG == 1 || s.K < fewest_products)) {
         const DirectGeometry<T> direct(g.input, g.output, g.window, s.CG, 1);
-        if (direct.fits(s.CG)) return convolve_direct(x, W, b, y, nullptr, direct, s, groups, relu);
+        if (direct.fits()) return convolve_direct(x, W, b, y, nullptr, direct, s, groups, relu);
     }
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;

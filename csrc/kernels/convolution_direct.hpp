@@ -25,7 +25,7 @@ namespace {
 
 constexpr Index most_columns = 1 << 16;  // numbers of the copied columns that a strip should have
 
-// Filters of a tile, and of those that take what is left of a group's filters: AVX-512 wastes too much of the first.
+// Filters of a tile, and of smaller ones for what is left of a group's: mostly empty tiles of six would waste too much.
 constexpr int direct_rows = int(tile_rows * tile_vectors / 4), fewer_direct_rows = is_avx512 ? 4 : direct_rows;
 
 // `pool`: 2, or 1 where the convolution's output is wanted.
@@ -38,7 +38,8 @@ struct DirectGeometry {
     Index tile_positions;  // of y, in a tile
     Extent stride;
     Index shifts, phases, lines;
-    Index strips;  // of an image
+    Index strips;    // of an image
+    double columns;  // numbers of them
 
     PYCONV_SETUP DirectGeometry(Shape input_, Extent convolved, const Window& window_, Index CG, Index pool_)
         : input(input_), window(window_), pool(pool_), output{convolved.h / pool, convolved.w / pool},
@@ -46,19 +47,22 @@ struct DirectGeometry {
           shifts(reach(window.w) + (pool - 1) * window.w.stride) {
         const Index rows_seen = reach(window.h) + (pool - 1) * window.h.stride;
         phases = smaller(rows_seen, stride.h);
-        const Index row = CG * shifts * phases * output.w;
-        const Index fitting = larger(most_columns / row, divided_up(tile_positions, output.w));
+        // Windows may reach so far, through padding, that no integer holds these.
+        const double row = double(CG) * double(shifts) * double(phases) * double(output.w);
+        const Index fitting = larger(Index(double(most_columns) / row), divided_up(tile_positions, output.w));
         strips = output.h / smaller(fitting, output.h);
         lines = divided_up(output.h, strips) + (rows_seen - 1) / stride.h;
+        columns = row * double(lines);
     }
 
     Index shift_size() const { return phases * lines * output.w; }
     Index channel_size() const { return shifts * shift_size(); }
 
-    // Whether an image has a whole tile of positions, few of which are computed twice, and not too many columns.
-    bool fits(Index CG) const {
+    // Whether a strip has a whole tile of positions and not too many columns. Without pooling, what it takes beside
+    // packing must not be lost on positions that are computed twice.
+    bool fits() const {
         const Index positions = output.h / strips * output.w;
-        return positions >= tile_positions && CG * channel_size() <= 8 * most_columns &&
+        return positions >= tile_positions && columns <= double(8 * most_columns) &&
                (pool > 1 || 8 * rounded_up(positions, tile_positions) <= 9 * positions);
     }
 
@@ -81,19 +85,19 @@ struct DirectGeometry {
     }
 
     // Copies the columns of CG channels under rows [strip.begin, strip.end) of an image's y. `end`: of the array x.
-    // `to` has room for a tile behind its end.
+    // `to` has room for a vector behind its end.
     void copy_columns(const T* x, const T* end, Index CG, Range strip, T* to) const {
         const Index H = input.h, W = input.w, PW = output.w;
         const Index top = strip.begin * stride.h - window.h.pad_before;
         for (Index c = 0; c < CG; ++c, x += H * W) {
             // the rows behind whose first pixel the array still holds all that whole vectors read
-            const Index read = shifts + stride.w * rounded_up(PW, vector_lanes<T>);
-            const Index rows = smaller(divided_up(end - x - read + 1, W), H);
+            const Index row_reads = shifts + stride.w * rounded_up(PW, vector_lanes<T>);
+            const Index readable_rows = smaller(divided_up(end - x - row_reads + 1, W), H);
             for (Index shift = 0; shift < shifts; ++shift) {
                 const Index left = shift - window.w.pad_before;
                 const Index first = left < 0 ? smaller(divided_up(-left, stride.w), PW) : 0;
                 const Index last = left >= W ? first : larger(first, smaller(divided_up(W - left, stride.w), PW));
-                const Index vector_rows = last - first == PW && stride.w <= 2 ? rows : 0;
+                const Index vector_rows = last - first == PW && stride.w <= 2 ? readable_rows : 0;
                 for (Index line = 0, phase = 0; phase < phases; to += PW) {
                     const Index y = top + phase + line * stride.h;
                     if (++line == lines) line = 0, ++phase;
@@ -121,7 +125,7 @@ private:
     }
 };
 
-// The four vectors of a step of depth, each from where the table says.
+// The four vectors of a step of depth, each from where the table says; Depth's b_step counts for nothing.
 template <class T>
 struct Taps4 {
     const T* from;
@@ -240,8 +244,7 @@ PYCONV_ONCE bool pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
     return total != total;
 }
 
-// How a group's filters are cut into tiles: so many of direct_rows, then those of fewer. One of the last tile's may be
-// computed in vain.
+// How a group's filters are cut into tiles: so many of direct_rows, then those of fewer.
 struct FilterTiles {
     Index filters, whole, fewer;
 
@@ -272,7 +275,7 @@ PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::
     const Index across = g.output.h / g.strips * g.output.w / step, tiles = filter_tiles.count() * across;
     const Index P = g.output.h * g.output.w, units = g.input.n * g.strips * groups * tiles;
     const int parts = threads_for(units, double(g.input.n * groups) * double(s.FG * s.K) * double(s.P));
-    const Index part_size = rounded_up(s.CG * g.channel_size() + 4 * vector_lanes<T>, 64 / Index(sizeof(T)));
+    const Index part_size = rounded_up(s.CG * g.channel_size() + vector_lanes<T>, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> offsets(4 * s.K);
     g.find_offsets(s.CG, offsets.data());

@@ -83,8 +83,8 @@ void multiply_one_row(Index N, Index K, const Matrix<T>& a, const Matrix<T>& b, 
 
 // c (rows, count) += the lanes of sums (rows, columns) and the products of what is left of the depth, `rest` numbers.
 template <class T>
-PYCONV_SETUP void finish_dots(const Vector<T>* sums, Index rows, Index columns, Index count, Index rest, const T* a,
-                              Index a_step, const T* b, Index b_step, T* c, Index ldc) {
+PYCONV_ONCE void finish_dots(const Vector<T>* sums, Index rows, Index columns, Index count, Index rest, const T* a,
+                             Index a_step, const T* b, Index b_step, T* c, Index ldc) {
     for (Index i = 0; i < rows; ++i)
         for (Index j = 0; j < count; ++j) {
             T products = 0;
@@ -98,7 +98,7 @@ PYCONV_SETUP void finish_dots(const Vector<T>* sums, Index rows, Index columns, 
 template <class T, int rows, int columns>
 void add_dots(Index K, const T* a, Index a_step, const T* b, Index count, T* c, Index ldc) {
     constexpr int L = int(vector_lanes<T>);
-    Vector<T> sum[rows][columns], sums[rows][columns];
+    Vector<T> sum[rows][columns], sums[rows * columns];
     for_tile<rows, columns>([&](int i, int j) { sum[i][j] = Vector<T>{}; });
     Index k = 0;
     for (; k + L <= K; k += L) {
@@ -109,8 +109,9 @@ void add_dots(Index K, const T* a, Index a_step, const T* b, Index count, T* c, 
             repeat<columns>([&](auto j) { sum[i.value][j.value] += row * column[j.value]; });
         });
     }
-    for_tile<rows, columns>([&](int i, int j) { sums[i][j] = sum[i][j]; });  // in memory, and the others need none
-    finish_dots<T>(sums[0], rows, columns, count, K - k, a + k, a_step, b + k, K, c, ldc);
+    // `sums` is in memory, so that `sum` need not be
+    for_tile<rows, columns>([&](int i, int j) { sums[i * columns + j] = sum[i][j]; });
+    finish_dots<T>(sums, rows, columns, count, K - k, a + k, a_step, b + k, K, c, ldc);
 }
 
 template <class T>

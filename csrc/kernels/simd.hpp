@@ -5,7 +5,8 @@
 
 // Before a function that takes no time beside a kernel: compiled once, and not into every function that calls it.
 #define PYCONV_ONCE __attribute__((noinline))
-// Before one that is called once a call of a kernel, to lay out its work: the same, and compiled to little code.
+// Before one that is called once a call of a kernel, to lay out its work, or seldom: the same, and compiled to little
+// code.
 #define PYCONV_SETUP __attribute__((noinline, cold))
 
 namespace pyconv::PYCONV_ISA {
