@@ -120,9 +120,11 @@ void* try_reallocate(void* memory, std::size_t bytes) noexcept {
     return moved;
 }
 
+void out_of_memory() { throw std::bad_alloc(); }
+
 void* allocate(std::size_t bytes) {
     if (void* const memory = try_allocate(bytes)) return memory;
-    throw std::bad_alloc();
+    out_of_memory();
 }
 
 void release(void* memory) noexcept {

@@ -19,6 +19,7 @@ void* try_allocate(std::size_t bytes) noexcept;
 void* try_reallocate(void* memory, std::size_t bytes) noexcept;
 void release(void* memory) noexcept;
 
+[[noreturn]] void out_of_memory();  // std::bad_alloc, which kernels do not include
 void* allocate(std::size_t bytes);  // the same, or std::bad_alloc
 
 // In a namespace without a name, as it is instantiated in sources compiled for AVX: each keeps its copy.

@@ -127,7 +127,7 @@ void pooled_weight_gradient(const T* x, const T* y, const T* dout, const std::ui
     const Index pooled_P = pooled.h * pooled.w;
     const Index row_size = pooled.w * taps * KP;  // of col under a row of pooling windows
     const Index rows = smaller(larger(most_col_bytes / (row_size * Index(sizeof(T))), 1), pooled.h);
-    const Index line_step = g.most_lines(rows * pool.h) * g.pitch, lines_size = C * line_step + L;
+    const Index line_step = g.lines_size(rows * pool.h), lines_size = C * line_step + L;
     const Index sums = rounded_up(filters * (KP + 1), L), col_size = rows * row_size;
     const Index part_size = rounded_up(sums + col_size + lines_size + filters * pooled_P, 64 / Index(sizeof(T)));
     const int parts = threads_for(g.input.n, double(g.input.n * P) * double(K));

@@ -88,7 +88,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     const bool straddle = (reinterpret_cast<std::uintptr_t>(x) | std::uintptr_t(plane_bytes)) % 64 != 0;
     const bool may_stay = one_run && FG <= few_filters(straddle) && plane_bytes % (1 << 16) != 0;
 
-    const Index line_step = g.most_lines(strips.rows) * g.pitch;
+    const Index line_step = g.lines_size(strips.rows);
     const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;
     const Index a_size = pack_weights && !pack_once ? tiles * TR * depth : 0;
     const Index y_size = direct ? 0 : (at_once ? TR : tiles * TR) * width;

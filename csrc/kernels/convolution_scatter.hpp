@@ -84,7 +84,7 @@ public:
     PYCONV_SETUP ScatteredGradient(const T* dout, const T* W, T* dx, const Geometry& g, const Sizes& s, Index groups)
         : dout_(dout), W_(W), dx_(dx), g_(g), s_(s), groups_(groups), OH_(g.output.h), OW_(g.output.w),
           images_(smaller(larger(g.input.n, 1), larger(fewest_positions / s.P, 1))), rows_(images_ * OH_),
-          line_step_(g.most_lines(rows_) * g.pitch),
+          line_step_(g.lines_size(rows_)),
           channels_(smaller(s.CG, larger(most_scattered / line_step_, divided_up(fewest_taps, g.taps)))),
           blocks_(divided_up(s.CG, channels_)), items_(divided_up(g.input.n, images_) * groups * blocks_),
           depth_(divided_up(s.FG, divided_up(s.FG, most_depth))),

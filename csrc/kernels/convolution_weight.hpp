@@ -34,7 +34,7 @@ public:
           work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
           by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
           channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)),
-          line_step_(g.most_lines(strips_.rows) * g.pitch),
+          line_step_(g.lines_size(strips_.rows)),
           panel_size_(strips_.rows * g.output.w * TC), block_size_(panels_ * (s.K + 1) * TC),
           sums_size_((by_strip_ ? blocks_ : 1) * block_size_),
           part_size_(rounded_up(panels_ * panel_size_ + sums_size_ + channels_ * line_step_, 64 / Index(sizeof(T)))),

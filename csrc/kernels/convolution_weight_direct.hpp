@@ -66,7 +66,7 @@ void few_weights_gradient(const T* x, const T* dout, T* dW, T* db, const Geometr
     const Strips<T> strips(g.input.n, g.output, true);
     const Index plane = g.input.h * g.input.w, OW = g.output.w, FN = s.FG, K = s.K;
     const Index tap_tiles = divided_up(K, R), filter_tiles = divided_up(FN, C);
-    const Index line_step = g.most_lines(strips.rows) * g.pitch, channel_step = g.in_place ? plane : line_step;
+    const Index line_step = g.lines_size(strips.rows), channel_step = g.in_place ? plane : line_step;
     const Index sums_size = tap_tiles * filter_tiles * R * C * N + FN;
     const Index part_size = rounded_up(sums_size + g.input.c * line_step, 64 / Index(sizeof(T)));
     const int parts = threads_for(strips.count, double(g.input.n * s.P) * double(K * FN));

@@ -118,7 +118,7 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
     const bool as_one = g.window.h.stride == 1 && g.window.w.stride == 1;
     const Index units = strips.count * C, row_size = as_one ? g.pitch : rounded_up(OW, L);
     const int parts = threads_for(units, double(g.input.n * C) * double(g.output.h * OW * g.taps));
-    const Index lines_size = g.most_lines(strips.rows) * g.pitch + 2 * L, rows_size = strips.rows * row_size + L;
+    const Index lines_size = g.lines_size(strips.rows) + 2 * L, rows_size = strips.rows * row_size + L;
     const Index part_size = rounded_up(lines_size + rows_size + g.taps, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> tables(g.taps + parts * strips.rows);

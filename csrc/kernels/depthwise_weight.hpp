@@ -71,7 +71,7 @@ void plane_weight_gradient(const T* x, const T* dout, T* dW, T* db, const Geomet
     const Index row_size = rounded_up(OW, L), groups = divided_up(g.taps, together);
     const Strips<T> strips(1, g.output, true);
     const int parts = threads_for(C, double(N * C) * double(OH * OW * g.taps));
-    const Index lines_size = g.most_lines(strips.rows) * g.pitch + 2 * L, rows_size = strips.rows * row_size + L;
+    const Index lines_size = g.lines_size(strips.rows) + 2 * L, rows_size = strips.rows * row_size + L;
     const Index part_size = rounded_up(lines_size + rows_size + groups * together * L, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> tables(groups * together + parts * strips.rows);

@@ -68,8 +68,7 @@ class PatchMemory {
 public:
     PYCONV_SETUP PatchMemory(const TileStrips& strips, int parts)
         : most_rows_(strips.most_rows), pixels_size_(strips.patches.taps * rounded_up(strips.size, tile_columns<T>)),
-          part_size_(rounded_up(pixels_size_ + strips.patches.most_lines(most_rows_) * strips.patches.pitch,
-                                64 / Index(sizeof(T)))),
+          part_size_(rounded_up(pixels_size_ + strips.patches.lines_size(most_rows_), 64 / Index(sizeof(T)))),
           numbers_(parts * part_size_), row_starts_(parts * most_rows_), moves_(parts) {}
 
     T* pixels(int part) const { return numbers_.data() + part * part_size_; }
