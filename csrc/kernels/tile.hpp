@@ -136,8 +136,6 @@ constexpr MultiplyTile<T> tile_kernel();
 
 // Of tiles with six rows and four vectors, an odd number of rows is computed as an even one and 1, and three vectors as
 // two and 1: for kernels that are seldom needed, 33 kB less to install.
-constexpr bool has_large_tiles = tile_rows == 6 && tile_vectors == 4;
-
 template <class T, int rows, int vectors>
 void multiply_in_two(const T* const* a, const Depth<T>& depth, const T* b, T* c, Index ldc, Ends<T> ends) {
     constexpr bool by_rows = rows % 2 == 1 && rows > 1;
@@ -154,7 +152,7 @@ void multiply_in_two(const T* const* a, const Depth<T>& depth, const T* b, T* c,
 
 template <class T, int rows, int vectors>
 constexpr MultiplyTile<T> tile_kernel() {
-    if constexpr (has_large_tiles && (vectors == 3 || (rows % 2 == 1 && rows > 1)))
+    if constexpr (is_avx512 && (vectors == 3 || (rows % 2 == 1 && rows > 1)))
         return multiply_in_two<T, rows, vectors>;
     else
         return multiply_tile<T, rows, vectors>;
