@@ -69,8 +69,10 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     if (winograd_pays(g, FG, CG, pack_weights))
         return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
-    // as many positions as panels of this depth find room for in the second-level cache
-    const Index most = larger(fewest_positions, smaller(most_positions, fewest_positions * most_depth / depth));
+    // As many positions as panels of this depth find room for in the second-level cache, beside the results where these
+    // are added up over several blocks of depth.
+    const Index room = smaller(most_positions, fewest_positions * most_depth / depth);
+    const Index most = depth < K ? fewest_positions : larger(fewest_positions, room);
     const Strips<T> strips(g.input.n, g.output, false, most);
     const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most, TC));
     const Index tiles = divided_up(FG, TR), units = strips.count * groups * tiles;

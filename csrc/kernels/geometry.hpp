@@ -255,7 +255,7 @@ public:
         const Index first = smaller(larger(y, 0), g.input.h);
         const Index last = larger(smaller(y + g.lines_under(rows), g.input.h), first);
         next_ = x + (n * g.input.c + channels.begin) * plane_ + first * g.input.w;
-        run_ = (last - first) * g.input.w;
+        run_ = (last - first) * g.input.w + line - 1;  // it may begin and end within a line
         portion_ = divided_up(planes_ * divided_up(run_, line), portions);
     }
 
