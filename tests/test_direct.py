@@ -88,6 +88,13 @@ def test_a_nan_wins_its_window_and_no_other(tap, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_the_largest_of_sums_whose_squares_no_float_holds_wins(dtype):
+    large = np.ldexp(np.ones(1, dtype), np.finfo(dtype).maxexp // 2 - 8)
+    x = np.random.default_rng(0).integers(-9, 9, (3, 1, 12, 22)).astype(dtype) * large
+    assert_same_as_reference(x, FILTERS.astype(dtype) * large, np.arange(7, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_sums_that_are_equal_once_the_bias_is_added_are_a_tie(dtype):
     """The first one wins, as it does where the layers are apart."""
     tiny = np.finfo(dtype).eps / 8

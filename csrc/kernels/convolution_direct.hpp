@@ -87,7 +87,7 @@ struct DirectGeometry {
     // Copies the columns of CG channels under rows [strip.begin, strip.end) of an image's y. `end`: of the array x.
     // `to` has room for a vector behind its end.
     void copy_columns(const T* x, const T* end, Index CG, Range strip, T* to) const {
-        const Index H = input.h, W = input.w, PW = output.w;
+        const Index H = input.h, W = input.w, PW = output.w, line_step = stride.h, every = stride.w;
         const Index top = strip.begin * stride.h - window.h.pad_before;
         for (Index c = 0; c < CG; ++c, x += H * W) {
             // the rows behind whose first pixel the array still holds all that whole vectors read
@@ -98,30 +98,61 @@ struct DirectGeometry {
                 const Index first = left < 0 ? smaller(divided_up(-left, stride.w), PW) : 0;
                 const Index last = left >= W ? first : larger(first, smaller(divided_up(W - left, stride.w), PW));
                 const Index vector_rows = last - first == PW && stride.w <= 2 ? readable_rows : 0;
-                for (Index line = 0, phase = 0; phase < phases; to += PW) {
-                    const Index y = top + phase + line * stride.h;
-                    if (++line == lines) line = 0, ++phase;
-                    const bool inside = y >= 0 && y < H && first < last;
-                    if (y >= 0 && y < vector_rows) {
-                        copy_vectors(x + (y * W + left), to);
-                        continue;
+                for (Index phase = 0; phase < phases; ++phase) {
+                    const Index y = top + phase;  // of the first line
+                    const Index above = lines_before(y, 0), below = lines_before(y, H);
+                    const Index by_vectors = larger(lines_before(y, vector_rows), above);
+                    const T* from = x + (above < below ? (y + above * line_step) * W + left : 0);
+                    to = clear_rows(above, to);
+                    to = stride.w == 1 ? copy_vectors<1>(from, by_vectors - above, to)
+                                       : copy_vectors<2>(from, by_vectors - above, to);
+                    from += (by_vectors - above) * line_step * W + first * every;
+                    for (Index line = by_vectors; line < below; ++line, from += line_step * W, to += PW) {
+                        clear_row(to);
+                        copy_every(to + first, from, every, last - first);
                     }
-                    for (Index px = 0; px < PW; px += vector_lanes<T>)
-                        store<int(vector_lanes<T>)>(to + px, Vector<T>{});
-                    if (inside) copy_every(to + first, x + (y * W + left + first * stride.w), stride.w, last - first);
+                    to = clear_rows(lines - below, to);
                 }
             }
         }
     }
 
+    // The sum of the squares of the pixels that those columns are copied from.
+    T sum_input_squares(const T* x, Index CG, Range strip) const {
+        const Index top = strip.begin * stride.h - window.h.pad_before;
+        const Index begin = smaller(larger(top, 0), input.h), end = smaller(top + lines * stride.h, input.h);
+        T squares = 0;
+        for (Index c = 0; c < CG && begin < end; ++c, x += input.h * input.w)
+            squares += sum_squares(x + begin * input.w, (end - begin) * input.w);
+        return squares;
+    }
+
 private:
-    // A row of columns by whole vectors: what the last one writes beyond its end, the next row overwrites.
-    void copy_vectors(const T* from, T* to) const {
+    // How many lines, of which the first is input row y and the others stride.h apart, lie before an input row.
+    Index lines_before(Index y, Index row) const {
+        return y >= row ? 0 : smaller(divided_up(row - y, stride.h), lines);
+    }
+
+    // By whole vectors, as copy_vectors: what the last one leaves behind a row's end, the next row overwrites.
+    void clear_row(T* to) const {
         constexpr int L = int(vector_lanes<T>);
-        if (stride.w == 1)
-            for (Index px = 0; px < output.w; px += L) store<L>(to + px, load<L>(from + px));
-        else
-            for (Index px = 0; px < output.w; px += L) store<L>(to + px, load_every<L, 2>(from + 2 * px, 2));
+        for (Index px = 0; px < output.w; px += L) store<L>(to + px, Vector<T>{});
+    }
+
+    // These write `count` rows of columns and answer where the next one begins, which overwrites what the last vector
+    // leaves behind a row's end.
+    T* clear_rows(Index count, T* to) const {
+        for (; count > 0; --count, to += output.w) clear_row(to);
+        return to;
+    }
+
+    template <int step>
+    T* copy_vectors(const T* from, Index count, T* to) const {
+        constexpr int L = int(vector_lanes<T>);
+        const Index width = output.w, from_step = stride.h * input.w;
+        for (; count > 0; --count, from += from_step, to += width)
+            for (Index px = 0; px < width; px += L) store<L>(to + px, load_every<L, step>(from + step * px, step));
+        return to;
     }
 };
 
@@ -205,12 +236,11 @@ PYCONV_SETUP void pool_tiles_with_nans(const DirectTiles<T>& tiles) {
     });
 }
 
-// The same for sums without NaNs, all filters of a tile at once. Answers whether there may be any.
+// The same for sums that are no NaNs, all filters of a tile at once.
 template <int rows, class T>
-PYCONV_ONCE bool pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
+PYCONV_ONCE void pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
     constexpr int L = int(vector_lanes<T>);
     using V = Vector<T>;
-    V doubt{};  // a NaN where something it is added up from is one
     tiles.template each<L>([&](const Taps4<T>& columns, T* y, std::uint8_t* argmax) __attribute__((always_inline)) {
         V sum[rows][4];
         sum_products(tiles.weights, Depth<T>{1, tiles.K, one_line, 1}, columns, sum);
@@ -220,14 +250,12 @@ PYCONV_ONCE bool pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
             const T bias = tiles.bias_of(i.value);
             const Index to = i.value * tiles.filter_step;
             if (!argmax) {  // the largest sum stays the largest with the bias added
-                doubt += ((s[0] + s[1]) + (s[2] + s[3])) + bias;
                 const V upper = s[0] > s[1] ? s[0] : s[1], lower = s[2] > s[3] ? s[2] : s[3];
                 const V best = (upper > lower ? upper : lower) + bias;
                 store<L>(y + to, best <= 0 ? V{} : best);
                 return;
             }
             const V s0 = s[0] + bias, s1 = s[1] + bias, s2 = s[2] + bias, s3 = s[3] + bias;
-            doubt += (s0 + s1) + s2;  // the comparisons below let an s3 that is a NaN win
             // ReLU of the first pixel is enough: another one wins only by being larger, and so above 0.
             const V first = s0 <= 0 ? V{} : s0;
             const auto upper_left = s1 <= first, lower_left = s3 <= s2;
@@ -240,8 +268,6 @@ PYCONV_ONCE bool pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
             store_bytes<T, L>(argmax + to, above ? upper_tap : lower_tap);
         });
     });
-    const T total = sum_lanes<T, L>(doubt);
-    return total != total;
 }
 
 // How a group's filters are cut into tiles: so many of direct_rows, then those of fewer.
@@ -279,6 +305,8 @@ PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::
     const Scratch<T> scratch(parts * part_size);
     const Scratch<Index> offsets(4 * s.K);
     g.find_offsets(s.CG, offsets.data());
+    const Index FN = groups * s.FG;
+    const T weight_squares = g.pool == 1 ? T(0) : sum_squares(W, FN * s.K) + (b ? sum_squares(b, FN) : T(0));
     run_each(parts, [&](int part) {
         T* const columns = scratch.data() + part * part_size;
         const Range mine = share(units, parts, part);
@@ -289,15 +317,19 @@ PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::
             const Range mine_here{unit % tiles, smaller(tiles, unit % tiles + mine.end - unit)};
             unit += mine_here.size();
             const Index group_size = s.CG * g.input.h * g.input.w;
-            g.copy_columns(x + (n * groups + group) * group_size, x + g.input.n * groups * group_size, s.CG, strip,
-                           columns);
+            const T* const group_x = x + (n * groups + group) * group_size;
+            g.copy_columns(group_x, x + g.input.n * groups * group_size, s.CG, strip, columns);
+            // By the inequality of Cauchy and Schwarz, no sum of products is larger than the root of this: where it is
+            // finite, so are they, and none is a NaN.
+            const T bound = g.pool == 1 ? T(0) : g.sum_input_squares(group_x, s.CG, strip) * weight_squares;
+            const bool numbers = bound < T(__builtin_inf());
             const Index positions = strip.size() * g.output.w;
             for (Index tile = mine_here.begin; tile < mine_here.end;) {
                 const Range filters = filter_tiles.at(tile / across);
                 const Range some{tile % across, smaller(across, tile % across + mine_here.end - tile)};
                 tile += some.size();
                 const Index f = group * s.FG + filters.begin, count = filters.size();
-                const Index to = (n * groups * s.FG + f) * P + strip.begin * g.output.w;
+                const Index to = (n * FN + f) * P + strip.begin * g.output.w;
                 DirectTiles<T> row{{}, b ? b + f : nullptr, count, s.K, columns, offsets.data(), some.begin * step,
                                    some.end < across ? some.end * step : positions, positions, y + to,
                                    argmax ? argmax + to : nullptr, P};
@@ -305,8 +337,9 @@ PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::
                 const bool fewer = count <= fewer_direct_rows;
                 if (!small_rather_than_fast && g.pool == 1)
                     (fewer ? store_tiles<fewer_direct_rows, T> : store_tiles<direct_rows, T>)(row, relu);
-                else if ((fewer ? pool_tiles_of_numbers<fewer_direct_rows, T>
-                                : pool_tiles_of_numbers<direct_rows, T>)(row))
+                else if (numbers)
+                    (fewer ? pool_tiles_of_numbers<fewer_direct_rows, T> : pool_tiles_of_numbers<direct_rows, T>)(row);
+                else
                     pool_tiles_with_nans(row);
             }
         }

@@ -310,18 +310,28 @@ __attribute__((always_inline)) inline void repeat(const Body& body) {
     }
 }
 
-// sum of a[0..count) in partial sums: four vectors of them, that do not wait for each other
-template <class T>
-T sum(const T* a, Index count) {
+// term(a[0]) + ... + term(a[count - 1]) in partial sums: four vectors of them, that do not wait for each other
+template <class T, class Term>
+T sum_terms(const T* a, Index count, const Term& term) {
     constexpr int L = int(vector_lanes<T>);
     Vector<T> partial[4] = {};
     Index i = 0;
     for (; i + 4 * L <= count; i += 4 * L)
-        repeat<4>([&](auto p) { partial[p.value] += load<L>(a + i + p.value * L); });
-    for (; i + L <= count; i += L) partial[0] += load<L>(a + i);
+        repeat<4>([&](auto p) { partial[p.value] += term(load<L>(a + i + p.value * L)); });
+    for (; i + L <= count; i += L) partial[0] += term(load<L>(a + i));
     T rest = 0;
-    for (; i < count; ++i) rest += a[i];
+    for (; i < count; ++i) rest += term(a[i]);
     return sum_lanes<T, L>((partial[0] + partial[1]) + (partial[2] + partial[3])) + rest;
+}
+
+template <class T>
+T sum(const T* a, Index count) {
+    return sum_terms(a, count, [](auto value) { return value; });
+}
+
+template <class T>
+PYCONV_ONCE T sum_squares(const T* a, Index count) {
+    return sum_terms(a, count, [](auto value) { return value * value; });
 }
 
 // at[0] + at[step] + ..., in order: what `parts` threads summed up apart
