@@ -107,9 +107,10 @@ struct DirectGeometry {
                     to = stride.w == 1 ? copy_vectors<1>(from, by_vectors - above, to)
                                        : copy_vectors<2>(from, by_vectors - above, to);
                     from += (by_vectors - above) * line_step * W + first * every;
-                    for (Index line = by_vectors; line < below; ++line, from += line_step * W, to += PW) {
-                        clear_row(to);
-                        copy_every(to + first, from, every, last - first);
+                    if (by_vectors < below) {
+                        T* const others = to;
+                        to = clear_rows(below - by_vectors, to);
+                        copy_every(every, from, line_step * W, below - by_vectors, last - first, others + first, PW);
                     }
                     to = clear_rows(lines - below, to);
                 }

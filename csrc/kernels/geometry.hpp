@@ -183,9 +183,9 @@ inline Phase phase_of(const Geometry& g, Index phase) {
 
 // to[i] = from[i * stride], by the widest vectors that fit; the last may overlap the one before.
 template <int stride, class T, int N = int(vector_lanes<T>)>
-inline void copy_strided(T* to, const T* from, Index count) {
+inline void copy_strided(const T* from, Index count, T* to) {
     if constexpr (N > 1) {
-        if (count < N) return copy_strided<stride, T, N / 2>(to, from, count);
+        if (count < N) return copy_strided<stride, T, N / 2>(from, count, to);
         for (Index i = 0; i + N < count; i += N) store<N>(to + i, load_every<N, stride>(from + stride * i, stride));
         store<N>(to + count - N, load_every<N, stride>(from + stride * (count - N), stride));
     } else if (count > 0) {
@@ -193,13 +193,21 @@ inline void copy_strided(T* to, const T* from, Index count) {
     }
 }
 
-// The same for any stride.
+// Every stride-th number of some rows, `count` of each: to[r][i] = from[r][i * stride].
 template <class T>
-PYCONV_ONCE void copy_every(T* to, const T* from, Index stride, Index count) {
-    if (stride == 1) return copy(to, from, count);
-    if (stride == 2) return copy_strided<2>(to, from, count);
-    if (stride == 4) return copy_strided<4>(to, from, count);
-    for (Index i = 0; i < count; ++i) to[i] = from[i * stride];
+PYCONV_ONCE void copy_every(Index stride, const T* from, Index from_step, Index rows, Index count, T* to,
+                            Index to_step) {
+    const auto each_row = [&](const auto& copy_row) {
+        const T* row = from;
+        T* target = to;
+        for (Index r = 0; r < rows; ++r, row += from_step, target += to_step) copy_row(row, target);
+    };
+    if (stride == 1) return each_row([&](const T* row, T* target) { copy_strided<1>(row, count, target); });
+    if (stride == 2) return each_row([&](const T* row, T* target) { copy_strided<2>(row, count, target); });
+    if (stride == 4) return each_row([&](const T* row, T* target) { copy_strided<4>(row, count, target); });
+    each_row([&](const T* row, T* target) {
+        for (Index i = 0; i < count; ++i) target[i] = row[i * stride];
+    });
 }
 
 // One phase of consecutive lines, `zeros` around it, from consecutive rows of the input.
@@ -207,9 +215,8 @@ template <class T>
 void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase phase, T* to, Index pitch, Index width,
                bool zeros) {
     const Index behind = phase.at + phase.count;
-    for (; rows > 0; --rows, from += row_step, to += pitch) {
-        copy_every(to + phase.at, from, stride, phase.count);
-        if (!zeros) continue;
+    copy_every(stride, from, row_step, rows, phase.count, to + phase.at, pitch);
+    for (; zeros && rows > 0; --rows, to += pitch) {
         fill_few(to, phase.at, T(0));
         fill_few(to + behind, width - behind, T(0));
     }
@@ -225,9 +232,12 @@ void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* l
         for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
             const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
             const T* rows = x + ((n * g.input.c + c) * H + y + first) * W;
-            for (Index i = 0; i < (last - first) * W; i += 64 / Index(sizeof(T)))
-                __builtin_prefetch(rows + H * W + i);  // the same rows of the next channel
             for (Index phase = 0; phase < g.phases; ++phase) {
+                // The same rows of the next channel arrive meanwhile: a part of them for every phase, for a CPU that is
+                // asked for much at once forgets some.
+                const Range ahead = share((last - first) * W, int(g.phases), int(phase));
+                for (Index i = ahead.begin; i < ahead.end; i += 64 / Index(sizeof(T)))
+                    __builtin_prefetch(rows + H * W + i);
                 const Phase p = phase_of(g, phase);
                 T* to = lines + line * g.pitch + phase * width;
                 for (Index i = 0; zeros && i < first; ++i) fill(to + i * g.pitch, width, T(0));
