@@ -133,13 +133,19 @@ private:
         const Index channel_step = g_.in_place ? plane : line_step_;
         // Short sums: there are so many products that their roundings would show.
         const Depth<T> positions{strip.size(), g_.output.w, row_start, 1, TC, 32};
+        const auto stream = [&](Index k) {
+            return first_line + (k / g_.taps - channels.begin) * channel_step + offsets_.data()[k % g_.taps];
+        };
         for (Index k = ks.begin; k < ks.end; k += rows_) {
             upcoming.ask_for_more();
+            // What the next tile's streams begin with, where they come from memory: once a CPU sees a stream, it asks
+            // for what follows by itself.
+            for (Index i = k + rows_; g_.in_place && i < smaller(k + 2 * rows_, ks.end); ++i)
+                for (Index line = 0; line < 3; ++line)
+                    __builtin_prefetch(stream(i) + row_start[0] + line * (64 / Index(sizeof(T))));
             const Index rows = smaller(rows_, ks.end - k);
             const T* a[tile_rows];
-            for (Index i = 0; i < rows; ++i)
-                a[i] = first_line + ((k + i) / g_.taps - channels.begin) * channel_step +
-                       offsets_.data()[(k + i) % g_.taps];
+            for (Index i = 0; i < rows; ++i) a[i] = stream(k + i);
             for_panels<T>(filters, [&](Index panel, Range fs) {
                 T* const to = block_sums + (panel * (s_.K + 1) + k) * TC;
                 tile_of<T>(rows, divided_up(fs.size(), L))(a, positions, panels + panel * panel_size_, to, TC,
