@@ -249,24 +249,20 @@ void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* l
 }
 
 // The part of an input that the next block of work begins with. It is asked for a little at a time while this one is
-// computed: memory is slow to answer, but does not keep the arithmetic waiting. Of a strip that spans images it is the
-// first one's: where these are so small, the caches hold the others.
+// computed: memory is slow to answer, but does not keep the arithmetic waiting.
 template <class T>
 class Upcoming {
 public:
     Upcoming() = default;
 
-    // Channels [channels.begin, channels.end) of the first image under a strip, to come in `portions` portions.
+    // Channels [channels.begin, channels.end) of the images under a strip, to come in `portions` portions.
     PYCONV_ONCE Upcoming(const Geometry& g, const T* x, Range channels, Range strip, Index portions)
-        : plane_(g.input.h * g.input.w), planes_(channels.size()) {
-        const Index n = strip.begin / g.output.h, oy = strip.begin % g.output.h;
-        const Index y = oy * g.window.h.stride - g.window.h.pad_before;
-        const Index rows = smaller(g.output.h - oy, strip.size());
-        const Index first = smaller(larger(y, 0), g.input.h);
-        const Index last = larger(smaller(y + g.lines_under(rows), g.input.h), first);
-        next_ = x + (n * g.input.c + channels.begin) * plane_ + first * g.input.w;
-        run_ = (last - first) * g.input.w + line - 1;  // it may begin and end within a line
-        portion_ = divided_up(planes_ * divided_up(run_, line), portions);
+        : g_(&g), x_(x), channels_(channels), strip_(strip) {
+        Index lines = 0;
+        while (begin_image()) lines += planes_ * divided_up(run_, line);
+        portion_ = divided_up(lines, portions);
+        strip_ = strip;
+        begin_image();
     }
 
     PYCONV_ONCE void ask_for_more() {
@@ -275,14 +271,33 @@ public:
             at_ += line;
             if (at_ < run_) continue;
             at_ = 0;
-            if (--planes_ > 0) next_ += plane_;
+            next_ += g_->input.h * g_->input.w;
+            if (--planes_ == 0) begin_image();
         }
     }
 
 private:
+    // Goes to the next image under the strip. False where there is none.
+    bool begin_image() {
+        if (strip_.size() == 0) return false;
+        const Shape& input = g_->input;
+        const Index n = strip_.begin / g_->output.h, oy = strip_.begin % g_->output.h;
+        const Index y = oy * g_->window.h.stride - g_->window.h.pad_before;
+        const Index rows = smaller(g_->output.h - oy, strip_.size());
+        const Index first = smaller(larger(y, 0), input.h);
+        const Index last = larger(smaller(y + g_->lines_under(rows), input.h), first);
+        next_ = x_ + ((n * input.c + channels_.begin) * input.h + first) * input.w;
+        run_ = (last - first) * input.w + line - 1;  // it may begin and end within a line  // it may begin and end within a line
+        planes_ = channels_.size();
+        strip_.begin += rows;
+        return true;
+    }
+
     static constexpr Index line = 64 / Index(sizeof(T));  // of the cache
-    const T* next_ = nullptr;
-    Index plane_ = 0, planes_ = 0, run_ = 0, at_ = 0, portion_ = 0;
+    const Geometry* g_ = nullptr;
+    const T *x_ = nullptr, *next_ = nullptr;
+    Range channels_{}, strip_{};
+    Index planes_ = 0, run_ = 0, at_ = 0, portion_ = 0;
 };
 
 // Calls run(p, from, count) for the runs in memory of positions [positions.begin, positions.end) of a strip: position p
