@@ -287,7 +287,7 @@ private:
         const Index first = smaller(larger(y, 0), input.h);
         const Index last = larger(smaller(y + g_->lines_under(rows), input.h), first);
         next_ = x_ + ((n * input.c + channels_.begin) * input.h + first) * input.w;
-        run_ = (last - first) * input.w + line - 1;  // it may begin and end within a line  // it may begin and end within a line
+        run_ = (last - first) * input.w + line - 1;  // it may begin and end within a line
         planes_ = channels_.size();
         strip_.begin += rows;
         return true;
