@@ -4,6 +4,7 @@
 
 #include <pybind11/critical_section.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "affine.hpp"
@@ -44,17 +45,6 @@ struct Link {
     }
 };
 
-template <class T>
-py::object run_links(const std::vector<Link>& links, const py::object& x) {
-    require(py::isinstance<Array<T>>(x), "x has another dtype than the weights, or is not C-contiguous");
-    Array<T> y = py::reinterpret_borrow<Array<T>>(x);
-    for (const Link& link : links) {
-        require(link.is_of<T>(), "weights differ in dtype, or are not C-contiguous");
-        y = link.forward<T>(y);
-    }
-    return std::move(y);
-}
-
 // Whether every dict of `now` holds the very objects that its copy in `then` does. Of attributes this is much faster
 // than asking for them by name.
 inline bool same_objects(const py::list& now, const py::list& then) {
@@ -71,13 +61,49 @@ inline bool same_objects(const py::list& now, const py::list& then) {
     return true;
 }
 
-// A function of x that calls kernels one after another, each with what the one before returned. `calls` holds their
-// other arguments: (W, b, window, groups, pool) of conv2d_block, or (W, b, relu) of affine.
-inline py::cpp_function chain(const std::vector<py::tuple>& calls) {
-    const std::vector<Link> links(calls.begin(), calls.end());
-    require(!links.empty(), "a chain has at least one kernel");
-    return py::cpp_function([links](const py::object& x) {
-        return links[0].is_of<float>() ? run_links<float>(links, x) : run_links<double>(links, x);
+// Kernels one after another, each with what the one before returned.
+class Chain {
+public:
+    // `calls`: their arguments beside x. `sample`: the shape of an image of the batches they take.
+    Chain(const std::vector<py::tuple>& calls, std::vector<Index> sample)
+        : links_(calls.begin(), calls.end()), sample_(std::move(sample)),
+          array_(py::module_::import("numpy").attr("ndarray")) {
+        require(!links_.empty(), "a chain has at least one kernel");
+    }
+
+    // The last kernel's result; None where x is no batch that the kernels can read as it lies.
+    py::object run(const py::object& x) const {
+        return links_[0].is_of<float>() ? run_as<float>(x) : run_as<double>(x);
+    }
+
+private:
+    template <class T>
+    py::object run_as(const py::object& x) const {
+        if (!py::type::handle_of(x).is(array_) || !py::isinstance<Array<T>>(x)) return py::none();
+        Array<T> y = py::reinterpret_borrow<Array<T>>(x);
+        const bool aligned = reinterpret_cast<std::uintptr_t>(y.data()) % alignof(T) == 0;
+        const bool fits = y.ndim() == Index(sample_.size()) + 1 &&
+                          std::equal(sample_.begin(), sample_.end(), y.shape() + 1);
+        if (!aligned || !fits) return py::none();
+        for (const Link& link : links_) {
+            require(link.is_of<T>(), "weights differ in dtype, or are not C-contiguous");
+            y = link.forward<T>(y);
+        }
+        return std::move(y);
+    }
+
+    std::vector<Link> links_;
+    std::vector<Index> sample_;
+    py::object array_;
+};
+
+// A function (x, now, then) that calls kernels one after another, of which `calls` holds the arguments beside x:
+// (W, b, window, groups, pool) of conv2d_block, or (W, b, relu) of affine. None where x is not like the samples it was
+// made for, or attributes are others than then: for the lists, see same_objects.
+inline py::cpp_function chain(const std::vector<py::tuple>& calls, const std::vector<Index>& sample) {
+    return py::cpp_function([made = Chain(calls, sample)](const py::object& x, const py::list& now,
+                                                          const py::list& then) -> py::object {
+        return same_objects(now, then) ? made.run(x) : py::none();
     });
 }
 

@@ -85,8 +85,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     m.doc() = "The compiled kernels of pyconv. Call them through the functions of pyconv, which check and explain.";
     pyconv::kernels();  // a wrong PYCONV_ISA is an error of the import, not of the first call
     register_kernels(m);
-    m.def("chain", chain, "calls"_a);
-    m.def("same_objects", same_objects, "now"_a, "then"_a);
+    m.def("chain", chain, "calls"_a, "sample"_a);
     py::list names;
 #define PYCONV_NAME(name, parameters) names.append(#name);
     PYCONV_KERNELS(PYCONV_NAME)

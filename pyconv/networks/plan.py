@@ -1,6 +1,7 @@
 """Which layers a network computes together, and a whole network in one call."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from operator import attrgetter
 from typing import TypeGuard, TypeVar
 
 from .. import _core
@@ -19,6 +20,7 @@ from .fusion import (
 )
 
 L = TypeVar("L", bound=Layer)
+_forward_of = attrgetter("forward")
 
 
 class Plan:
@@ -48,9 +50,7 @@ class Plan:
     def predict(self, x: Array, layers: Collection[Layer], fused: bool) -> Array | None:
         """What the layers make of a batch, in one call; None where that is not prepared."""
         prepared = self._prepared
-        if prepared is None or not fused or not prepared.holds(layers, x):
-            return None
-        return prepared.call(x)
+        return prepared.predict(x, layers) if prepared is not None and fused else None
 
     def prepare(self, layers: Collection[Layer], known: list[Known | None]) -> None:
         """Prepare one call for a batch that the steps have just computed, from what they know."""
@@ -62,30 +62,24 @@ class Prepared:
     """A network's prediction as one call, for as long as nothing but numbers changes in it.
 
     Between the kernels of one image, Python would take as long as they do.
-
-    Attributes
-    ----------
-    call : callable
-        From a batch like those it was prepared with, to scores.
     """
 
     def __init__(self, layers: Collection[Layer], parts: list[Known]) -> None:
-        self.call: Callable[[Array], Array] = _core.chain([part.arguments for part in parts])
-        self._first = parts[0]
+        self._call = _core.chain([part.arguments for part in parts], parts[0].shape)
         self._layers = [*layers]
         self._attributes = [*map(vars, layers)]
         self._attributes_then = [*map(dict, self._attributes)]
-        self._functions = [*map(functions_of, KINDS)]
+        self._forwards = [*map(_forward_of, KINDS)]
 
-    def holds(self, layers: Collection[Layer], x: Array) -> bool:
-        """Whether `x` is like the batch it was prepared with, and layers are as then."""
-        return (
+    def predict(self, x: Array, layers: Collection[Layer]) -> Array | None:
+        """Scores; None where `x` is not like the batch it was prepared with, or a layer not."""
+        if (
             current_backend() == "native"
-            and self._first.fits(x)
             and [*layers] == self._layers
-            and [*map(functions_of, KINDS)] == self._functions
-            and _core.same_objects(self._attributes, self._attributes_then)
-        )
+            and [*map(_forward_of, KINDS)] == self._forwards
+        ):
+            return self._call(x, self._attributes, self._attributes_then)
+        return None
 
 
 def _blocks(layers: list[Layer]) -> list[Step]:
