@@ -44,6 +44,7 @@ public:
 
     void run() {
         run_each(parts_, [this](int part) {
+            fill(lines(part), channels_ * line_step_, T(0));
             const Range strips = by_strip_ ? share(strips_.count, parts_, part) : Range{0, strips_.count};
             const Range units = by_strip_ ? Range{0, blocks_ * tiles_} : share(blocks_ * tiles_, parts_, part);
             for (Index unit = units.begin; unit < units.end;) {
@@ -73,6 +74,8 @@ private:
         return part(index) + panels_ * panel_size_ + (by_strip_ ? block * block_size_ : 0);
     }
 
+    T* lines(int index) const { return part(index) + panels_ * panel_size_ + sums_size_; }
+
     // The filters of a block, counted over all groups.
     Range filters_of(Index block) const {
         const Index group = block / group_blocks_;
@@ -87,7 +90,6 @@ private:
         const Range filters = filters_of(block);
         T* const panels = part(index);
         T* const block_sums = sums(index, block);
-        T* const lines = panels + panels_ * panel_size_ + sums_size_;
         Index* const row_start = row_starts_.data() + index * strips_.rows;
         for_panels<T>(filters, [&](Index panel, Range) {
             T* const panel_sums = block_sums + panel * (s_.K + 1) * TC;
@@ -119,7 +121,7 @@ private:
                     upcoming = {g_, group_x, channels_of(taps_from(now.end)), strip, products};
                 else if (copied && at + 1 < strips.end)
                     upcoming = {g_, group_x, channels_of(taps_from(ks.begin)), strips_.at(at + 1), products};
-                multiply_taps(now, strip, filters, group_x, panels, lines, row_start, block_sums, upcoming);
+                multiply_taps(now, strip, filters, group_x, panels, lines(index), row_start, block_sums, upcoming);
             }
         }
     }

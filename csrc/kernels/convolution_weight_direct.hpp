@@ -81,7 +81,7 @@ void few_weights_gradient(const T* x, const T* dout, T* dW, T* db, const Geometr
         T* const part_db = sums + sums_size - FN;
         T* const lines = sums + sums_size;
         Index* const row_start = row_starts.data() + part * strips.rows;
-        fill(sums, sums_size, T(0));
+        fill(sums, part_size, T(0));  // lines as well
         const Range mine = share(strips.count, parts, part);
         for (Index at = mine.begin; at < mine.end; ++at) {
             const Range strip = strips.at(at);

@@ -210,21 +210,10 @@ PYCONV_ONCE void copy_every(Index stride, const T* from, Index from_step, Index 
     });
 }
 
-// One phase of consecutive lines, `zeros` around it, from consecutive rows of the input.
-template <class T>
-void copy_rows(const T* from, Index row_step, Index stride, Index rows, Phase phase, T* to, Index pitch, Index width,
-               bool zeros) {
-    const Index behind = phase.at + phase.count;
-    copy_every(stride, from, row_step, rows, phase.count, to + phase.at, pitch);
-    for (; zeros && rows > 0; --rows, to += pitch) {
-        fill_few(to, phase.at, T(0));
-        fill_few(to + behind, width - behind, T(0));
-    }
-}
-
 // Copies channels [channels.begin, channels.end) of the input's rows under a strip into lines.
 // `x` is the first of the group's channels in the first image; `channel_step` elements from channel to channel.
-// `zeros`: write those around the image, too; they are still there where the strip before had the same shape.
+// Lines are zeros before the first copy, and stay so beside the image. `zeros`: write them above and below it, too;
+// they are still there where the strip before had the same shape.
 template <class T>
 void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
     const Index H = g.input.h, W = g.input.w, width = g.phase_width;
@@ -242,8 +231,8 @@ void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* l
                 T* to = lines + line * g.pitch + phase * width;
                 for (Index i = 0; zeros && i < first; ++i) fill(to + i * g.pitch, width, T(0));
                 for (Index i = last; zeros && i < count; ++i) fill(to + i * g.pitch, width, T(0));
-                copy_rows(rows + p.x, W, g.window.w.stride, last - first, p, to + first * g.pitch, g.pitch, width,
-                          zeros);
+                copy_every(g.window.w.stride, rows + p.x, W, last - first, p.count, to + first * g.pitch + p.at,
+                           g.pitch);
             }
         });
 }

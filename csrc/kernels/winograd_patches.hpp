@@ -69,7 +69,9 @@ public:
     PYCONV_SETUP PatchMemory(const TileStrips& strips, int parts)
         : most_rows_(strips.most_rows), pixels_size_(strips.patches.taps * rounded_up(strips.size, tile_columns<T>)),
           part_size_(rounded_up(pixels_size_ + strips.patches.lines_size(most_rows_), 64 / Index(sizeof(T)))),
-          numbers_(parts * part_size_), row_starts_(parts * most_rows_), moves_(parts) {}
+          numbers_(parts * part_size_), row_starts_(parts * most_rows_), moves_(parts) {
+        for (int part = 0; part < parts; ++part) fill(lines(part), part_size_ - pixels_size_, T(0));
+    }
 
     T* pixels(int part) const { return numbers_.data() + part * part_size_; }
     T* lines(int part) const { return pixels(part) + pixels_size_; }
@@ -116,7 +118,7 @@ private:
     Index vectors_;
     T *pixels_, *lines_;
     Moves<T> moves_;
-    bool first_ = true;  // no channel has written the zeros around the image yet
+    bool first_ = true;  // no channel has written the zeros above and below the image yet
 };
 
 }  // namespace
