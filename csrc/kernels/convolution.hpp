@@ -72,7 +72,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     // As many positions as panels of this depth find room for in the second-level cache, beside the results where these
     // are added up over several blocks of depth.
     const Index room = smaller(most_positions, fewest_positions * most_depth / depth);
-    const Index most = depth < K ? fewest_positions : larger(fewest_positions, room);
+    const Index most = depth < K ? fewest_positions : room;
     const Strips<T> strips(g.input.n, g.output, false, most);
     const Index width = rounded_up(strips.rows * OW, TC), chunk = smaller(width, rounded_up(most, TC));
     const Index tiles = divided_up(FG, TR), units = strips.count * groups * tiles;
@@ -119,7 +119,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
         T* const a_panels = lines + lines_size;
         T* const strip_y = a_panels + a_size;
         Index* const row_start = row_starts.data() + part * strips.rows;
-        if (!g.in_place) fill(lines, lines_size, T(0));
+        fill(lines, lines_size, T(0));
         const Range mine = strips.units(groups * tiles, parts, part);
         for (Index unit = mine.begin; unit < mine.end;) {
             // the filters of one strip and group that are this part's

@@ -87,7 +87,7 @@ struct DirectGeometry {
     // Copies the columns of CG channels under rows [strip.begin, strip.end) of an image's y. `end`: of the array x.
     // `to` has room for a vector behind its end.
     void copy_columns(const T* x, const T* end, Index CG, Range strip, T* to) const {
-        const Index H = input.h, W = input.w, PW = output.w, line_step = stride.h, every = stride.w;
+        const Index H = input.h, W = input.w, PW = output.w, line_step = stride.h * W, every = stride.w;
         const Index top = strip.begin * stride.h - window.h.pad_before;
         for (Index c = 0; c < CG; ++c, x += H * W) {
             // the rows behind whose first pixel the array still holds all that whole vectors read
@@ -102,15 +102,15 @@ struct DirectGeometry {
                     const Index y = top + phase;  // of the first line
                     const Index above = lines_before(y, 0), below = lines_before(y, H);
                     const Index by_vectors = larger(lines_before(y, vector_rows), above);
-                    const T* from = x + (above < below ? (y + above * line_step) * W + left : 0);
+                    const T* from = x + (above < below ? y * W + above * line_step + left : 0);
                     to = clear_rows(above, to);
                     to = stride.w == 1 ? copy_vectors<1>(from, by_vectors - above, to)
                                        : copy_vectors<2>(from, by_vectors - above, to);
-                    from += (by_vectors - above) * line_step * W + first * every;
+                    from += (by_vectors - above) * line_step + first * every;
                     if (by_vectors < below) {
                         T* const others = to;
                         to = clear_rows(below - by_vectors, to);
-                        copy_every(every, from, line_step * W, below - by_vectors, last - first, others + first, PW);
+                        copy_every(every, from, line_step, below - by_vectors, last - first, others + first, PW);
                     }
                     to = clear_rows(lines - below, to);
                 }

@@ -110,11 +110,11 @@ class Sequential:
         TypeError, ValueError
             When `x` has not the dtype or the shape that the network takes.
         """
+        x = checks.float_array("x", x)
         if not self._in_gradient:
             scores = self._plan.predict(x, self.layers.values(), self.fused)
             if scores is not None:
                 return scores
-        x = checks.float_array("x", x)
         if self.input_dim is not None and x.shape[1:] != self.input_dim:
             sizes = ", ".join(map(str, self.input_dim))
             raise ValueError(f"x has shape {x.shape}, but {self.name} takes a batch (N, {sizes})")
