@@ -13,17 +13,14 @@
 #pragma once
 
 #include "convolution_direct.hpp"
+#include "convolution_pointwise.hpp"
 #include "depthwise.hpp"
-#include "packing.hpp"
 #include "winograd.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// Up to so many, reading a pixel where it lies beats packing it: more where no vector of pixels straddles two lines of
-// the cache.
-constexpr Index few_filters(bool straddle) { return is_avx512 ? (straddle ? 128 : 512) : 32; }
-constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
+constexpr Index few_filters = is_avx512 ? 128 : 32;  // up to so many, reading a pixel where it lies beats packing it
 
 // Is every channel a group with one filter?
 inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.CG == 1 && s.FG == 1; }
@@ -68,6 +65,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     const bool pack_weights = !all_weights.is_contiguous(g.taps);
     if (winograd_pays(g, FG, CG, pack_weights))
         return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
+    if constexpr (is_avx512 && sizeof(T) == sizeof(float))  // 8 kB more with doubles, which seldom hurry
+        if (pointwise_pays<T>(g, FG, CG, groups))
+            return convolve_pointwise(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
     // As many positions as panels of this depth find room for in the second-level cache, beside the results where these
     // are added up over several blocks of depth.
@@ -86,9 +86,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     const Index ldc = direct ? OH * OW : width;
     // Is a strip one run in memory? Planes that lie multiples of 64 KB apart share a few lines of the cache.
     const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW && strips.of_one_image;
-    const Index plane_bytes = plane * Index(sizeof(T));
-    const bool straddle = (reinterpret_cast<std::uintptr_t>(x) | std::uintptr_t(plane_bytes)) % 64 != 0;
-    const bool may_stay = one_run && FG <= few_filters(straddle) && plane_bytes % (1 << 16) != 0;
+    const bool may_stay = one_run && FG <= few_filters && plane * Index(sizeof(T)) % (1 << 16) != 0;
 
     const Index line_step = g.lines_size(strips.rows);
     const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;

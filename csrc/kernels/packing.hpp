@@ -12,6 +12,7 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 constexpr Index most_depth = 320;  // steps of depth packed at a time
+constexpr Index most_packed_weights = 1 << 20;  // numbers of them that may be packed once for a whole call
 
 // Rows of memory for a panel that is packed beside others, a step of all of them at a time. An odd number, lest the
 // rows of a step fall into the same few lines of the first-level cache and drive each other out.

@@ -344,7 +344,7 @@ T sum_of_parts(const T* at, Index step, int parts) {
 
 // to[i] = y[i] <= 0 ? 0 : gradient[i]: what ReLU lets pass backward, y being its result.
 template <class T>
-inline void pass_relu(const T* y, const T* gradient, T* to, Index count) {
+PYCONV_ONCE void pass_relu(const T* y, const T* gradient, T* to, Index count) {
     constexpr int L = int(vector_lanes<T>);
     Index i = 0;
     for (; i + L <= count; i += L) {

@@ -1,0 +1,123 @@
+// Pointwise convolution: filters of a single pixel, where they and the channels are many.
+//
+//   x  (N, C, P)    C = groups * CG, P the pixels of an image
+//   W  (FN, CG)     FN = groups * FG
+//   y  (N, FN, P)
+//
+// An image is its own column matrix, transposed. For one image and one group:
+//
+//   y^T (P, FG) = x^T (P, CG) W^T (CG, FG)
+//
+// The pixels are A, whose numbers are broadcast, and the weights are B, of which vectors are made: so x is read where it
+// lies, a few neighbouring pixels of one channel after another, and only W is packed. The sums have the filters side by
+// side, and are transposed on their way to y.
+#pragma once
+
+#include "gemm.hpp"
+
+namespace pyconv::PYCONV_ISA {
+namespace {
+
+constexpr Index tile_pixels = 7;     // of a tile, with tile_columns filters: it divides the images of many networks
+constexpr Index most_products = 64;  // of a sum, which then joins the total: several short ones have fewer roundings
+constexpr Index most_pixels = 224;   // of a strip, which with all its channels stays in the second-level cache
+
+// Where it is faster than packing the pixels: where nearly all tiles are full, and so many channels are summed up that
+// what transposing takes does not show.
+template <class T>
+bool pointwise_pays(const Geometry& g, Index FG, Index CG, Index groups) {
+    const Index P = g.output.h * g.output.w;
+    return g.taps == 1 && g.in_place && g.window.h.stride == 1 && FG % tile_columns<T> == 0 && CG >= 128 &&
+           P >= vector_lanes<T> && 20 * rounded_up(P, tile_pixels) <= 21 * P && groups * FG * CG <= most_packed_weights;
+}
+
+// to (tile_pixels, tile_columns) = the products of neighbouring pixels with a panel of weights, and their bias. `b`: of
+// these filters, or null. `ahead`: the last pixel of the next tile. `y`: where the first filter's sums go to.
+template <class T>
+PYCONV_ONCE void multiply_pixels(const T* x, Index P, Index CG, const T* W, const T* b, T* to, const T* ahead,
+                                 const T* y) {
+    constexpr int R = int(tile_pixels), VS = int(tile_vectors), L = int(vector_lanes<T>);
+    constexpr Index TC = tile_columns<T>;
+    const T *next_y = y, *const end_y = y + TC * P;
+    for (Index c = 0; c < CG; c += most_products) {
+        Vector<T> sum[R][VS];
+        const auto step = [&](auto is_first) __attribute__((always_inline)) {
+            // What the next tile reads and what will be written soon arrives meanwhile, a line of each at a time: a
+            // CPU that is asked for much at once forgets some.
+            __builtin_prefetch(ahead, 0, 2);
+            __builtin_prefetch(next_y, 1);
+            next_y = next_y + P == end_y ? y : next_y + P;
+            Vector<T> row[VS];
+            repeat<VS>([&](auto v) { row[v.value] = load<L>(W + v.value * L); });
+            for_tile<R, VS>([&](int i, int v) {
+                if constexpr (is_first.value)
+                    sum[i][v] = x[i] * row[v];
+                else
+                    sum[i][v] += x[i] * row[v];
+            });
+            x += P, ahead += P, W += TC;
+        };
+        step(Constant<true>());  // not sums of zeros, which first have to be made
+        for (Index left = smaller(most_products, CG - c) - 1; left > 0; --left) step(Constant<false>());
+        if (c > 0)
+            for_tile<R, VS>([&](int i, int v) { sum[i][v] += load<L>(to + i * TC + v * L); });
+        else if (b)
+            for_tile<R, VS>([&](int i, int v) { sum[i][v] += load<L>(b + v * L); });
+        for_tile<R, VS>([&](int i, int v) { store<L>(to + i * TC + v * L, sum[i][v]); });
+    }
+}
+
+// Writes the sums (pixels, tile_columns) of some filters to y.
+template <class T>
+PYCONV_ONCE void write_pixels(const T* from, Index pixels, bool relu, T* y, Index P) {
+    constexpr Index L = vector_lanes<T>, TC = tile_columns<T>;
+    for (Index f = 0; f < TC; f += L)
+        for (Index next = 0; next < pixels; next += L) {
+            const Index p = smaller(next, pixels - L);  // the last square may overlap the one before
+            transpose_square(from + p * TC + f, TC, L, y + f * P + p, P, typename Counting<int(L)>::Type());
+        }
+    for (Index f = 0; relu && f < TC; ++f) pass_relu(y + f * P, y + f * P, y + f * P, pixels);
+}
+
+template <class T>
+void convolve_pointwise(const T* x, const Weights<T>& all_weights, const T* b, T* y, const Geometry& g, Index FG,
+                        Index CG, Index groups, bool relu) {
+    constexpr Index TC = tile_columns<T>, R = tile_pixels;
+    const Index P = g.output.h * g.output.w, panels = FG / TC, tiles = divided_up(P, R);
+    const Index strips = divided_up(P, most_pixels), most = divided_up(tiles, strips) * R;
+    const Index items = g.input.n * groups * strips, units = items * panels;
+    const int parts = threads_for(units, double(g.input.n * groups) * double(FG * CG) * double(P));
+    const Scratch<T> packed(groups * FG * CG), sums(parts * most * TC);
+    parallel_for(groups * panels, double(TC * CG), [&](Index item) {
+        const Weights<T> w = all_weights.of(item / panels);
+        const Matrix<T> W{w.data, w.channel_step, w.row_step};
+        pack_b(W.from(0, item % panels * TC), TC, CG, packed.data() + item * TC * CG);
+    });
+    // the strips of one image and group after those of another
+    const auto strip_at = [&](Index item) {
+        const Range in_tiles = share(tiles, int(strips), int(item % strips));
+        return Range{in_tiles.begin * R, smaller(in_tiles.end * R, P)};
+    };
+    const auto pixels_at = [&](Index item) { return x + item / strips * CG * P + strip_at(item).begin; };
+    run_each(parts, [&](int part) {
+        T* const tile_sums = sums.data() + part * most * TC;
+        const Range mine = share(units, parts, part);
+        for (Index unit = mine.begin; unit < mine.end; ++unit) {
+            const Index item = unit / panels, panel = item / strips % groups * panels + unit % panels;
+            const Index next = smaller(unit + 1, units - 1) / panels;
+            const Range strip = strip_at(item);
+            const T *const pixels = pixels_at(item), *const bias = b ? b + panel * TC : nullptr;
+            const T* const W = packed.data() + panel * TC * CG;
+            T* const to = y + (item / strips / groups * groups * FG + panel * TC) * P + strip.begin;
+            for (Index tile = 0; tile < strip.size(); tile += R) {
+                const Index p = smaller(tile, strip.size() - R);  // the last one may overlap the one before
+                const T* const ahead = tile + R < strip.size() ? pixels + p + R : pixels_at(next);
+                multiply_pixels(pixels + p, P, CG, W, bias, tile_sums + p * TC, ahead + R - 1, to + p);
+            }
+            write_pixels(tile_sums, strip.size(), relu, to, P);
+        }
+    });
+}
+
+}  // namespace
+}  // namespace pyconv::PYCONV_ISA
