@@ -28,6 +28,18 @@ STRIDED = {
     "one axis": {"N": 2, "C": 8, "H": 30, "W": 27, "FN": 16, "stride": (2, 1)},
     "the other axis": {"N": 2, "C": 8, "H": 30, "W": 27, "FN": 16, "stride": (1, 4)},
     "few channels": {"N": 3, "C": 3, "H": 33, "W": 30, "FN": 330, "filter": (5, 4)},
+    "phases": {"N": 3, "C": 64, "H": 27, "W": 41, "FN": 70, "stride": (2, 2)},
+    "phases of groups": {
+        "N": 2, "C": 256, "H": 9, "W": 28, "FN": 140, "groups": 2, "filter": (2, 4),
+        "stride": (3, 2),
+    },
+    "phases without taps": {
+        "N": 2, "C": 64, "H": 11, "W": 56, "FN": 64, "filter": (1, 1), "stride": (2, 2),
+    },
+    "phases, part by part": {
+        "N": 2, "C": 64, "H": 50, "W": 97, "FN": 300, "filter": (2, 2), "stride": (2, 2),
+    },
+    "phases of columns": {"N": 2, "C": 64, "H": 7, "W": 55, "FN": 64, "stride": (1, 2)},
     "taps apart": {
         "N": 2, "C": 8, "H": 31, "W": 34, "FN": 9, "stride": (2, 2), "dilation": (3, 2),
     },

@@ -5,11 +5,12 @@
 //   dout  (N, FN, OH, OW)    P = OH*OW
 //
 // For one image and one group: dcol^T (K, P) = W^T dout (FG, P), and dx = col2im(dcol). There are two ways to it. A
-// pixel gathers what the windows over it send, which is a convolution of dout: depthwise, or without strides. Or a
-// window scatters what it sends over its pixels: with strides, where neighbouring pixels meet different taps, and with
-// fewer channels than a tile has rows.
+// pixel gathers what the windows over it send, which is a convolution of dout: depthwise, without strides, or by their
+// phases. Or a window scatters what it sends over its pixels: with other strides, where neighbouring pixels meet
+// different taps, and with fewer channels than a tile has rows.
 #pragma once
 
+#include "convolution_phases.hpp"
 #include "convolution_scatter.hpp"
 
 namespace pyconv::PYCONV_ISA {
@@ -80,10 +81,12 @@ void conv2d_backward_data(const T* dout, const T* W, T* dx, Shape input, Shape f
                           Index groups) {
     const Sizes s(filter, output, groups);
     const bool strided = window.h.stride > 1 || window.w.stride > 1;
-    if ((filter.c < tile_rows || strided) && !is_depthwise(s, groups))
-        ScatteredGradient<T>(dout, W, dx, Geometry(input, output, window, false), s, groups).run();
-    else
-        gather_gradient(dout, W, dx, input, filter, output, window, groups);
+    if (is_depthwise(s, groups) || (filter.c >= tile_rows && !strided))
+        return gather_gradient(dout, W, dx, input, filter, output, window, groups);
+    const Geometry g(input, output, window, false);
+    if constexpr (is_avx512 && sizeof(T) == sizeof(float))
+        if (PhasedGradient<T>::pays(g, s, groups)) return PhasedGradient<T>(dout, W, dx, g, s, groups).run();
+    ScatteredGradient<T>(dout, W, dx, g, s, groups).run();
 }
 
 }  // namespace

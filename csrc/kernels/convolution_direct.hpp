@@ -25,8 +25,8 @@ namespace {
 
 constexpr Index most_columns = 1 << 16;  // numbers of the copied columns that a strip should have
 
-// Filters of a tile, and of smaller ones for what is left of a group's: mostly empty tiles of six would waste too much.
-constexpr int direct_rows = int(tile_rows * tile_vectors / 4), fewer_direct_rows = is_avx512 ? 4 : direct_rows;
+// Filters of a tile.
+constexpr int direct_rows = int(tile_rows * tile_vectors / 4);
 
 // `pool`: 2, or 1 where the convolution's output is wanted.
 template <class T>
@@ -271,23 +271,26 @@ PYCONV_ONCE void pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
     });
 }
 
-// How a group's filters are cut into tiles: so many of direct_rows, then those of fewer.
+// How a group's filters are cut into tiles: so many of direct_rows, then, as mostly empty ones of six would waste too
+// much, those of fewer.
+template <class T>
 struct FilterTiles {
+    static constexpr int few = is_avx512 && sizeof(T) == sizeof(float) ? 4 : direct_rows;
     Index filters, whole, fewer;
 
     explicit FilterTiles(Index filters_) : filters(filters_), fewer(0) {
         const Index left = filters % direct_rows;
-        if (is_avx512 && left > 0 && left < direct_rows - 1)  // two of 4 where 1 or 2 are left of 6
+        if (few < direct_rows && left > 0 && left < direct_rows - 1)  // two of 4 where 1 or 2 are left of 6
             fewer = left <= 2 && filters > left ? 2 : 1;
-        whole = divided_up(filters - fewer * fewer_direct_rows, direct_rows);
+        whole = divided_up(filters - fewer * few, direct_rows);
     }
 
     Index count() const { return whole + fewer; }
 
     Range at(Index tile) const {
         if (tile < whole) return {tile * direct_rows, smaller((tile + 1) * direct_rows, filters)};
-        const Index begin = whole * direct_rows + (tile - whole) * fewer_direct_rows;
-        return {begin, smaller(begin + fewer_direct_rows, filters)};
+        const Index begin = whole * direct_rows + (tile - whole) * few;
+        return {begin, smaller(begin + few, filters)};
     }
 };
 
@@ -296,7 +299,7 @@ template <class T>
 PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::uint8_t* argmax,
                                  const DirectGeometry<T>& g, const Sizes& s, Index groups, bool relu) {
     const Index step = g.tile_positions;
-    const FilterTiles filter_tiles(s.FG);
+    const FilterTiles<T> filter_tiles(s.FG);
     // A unit of work is a tile of a strip. `across`: the whole ones in a row of the lowest strip; the last of them
     // takes what is left of its strip as well.
     const Index across = g.output.h / g.strips * g.output.w / step, tiles = filter_tiles.count() * across;
@@ -335,11 +338,12 @@ PYCONV_ONCE void convolve_direct(const T* x, const T* W, const T* b, T* y, std::
                                    some.end < across ? some.end * step : positions, positions, y + to,
                                    argmax ? argmax + to : nullptr, P};
                 for (Index i = 0; i < direct_rows; ++i) row.weights[i] = W + (f + smaller(i, count - 1)) * s.K;
-                const bool fewer = count <= fewer_direct_rows;
+                constexpr int few = FilterTiles<T>::few;
+                const bool fewer = count <= few;
                 if (!small_rather_than_fast && g.pool == 1)
-                    (fewer ? store_tiles<fewer_direct_rows, T> : store_tiles<direct_rows, T>)(row, relu);
+                    (fewer ? store_tiles<few, T> : store_tiles<direct_rows, T>)(row, relu);
                 else if (numbers)
-                    (fewer ? pool_tiles_of_numbers<fewer_direct_rows, T> : pool_tiles_of_numbers<direct_rows, T>)(row);
+                    (fewer ? pool_tiles_of_numbers<few, T> : pool_tiles_of_numbers<direct_rows, T>)(row);
                 else
                     pool_tiles_with_nans(row);
             }

@@ -8,19 +8,16 @@
 //
 //   y^T (P, FG) = x^T (P, CG) W^T (CG, FG)
 //
-// The pixels are A, whose numbers are broadcast, and the weights are B, of which vectors are made: so x is read where it
-// lies, a few neighbouring pixels of one channel after another, and only W is packed. The sums have the filters side by
-// side, and are transposed on their way to y.
+// x is read where it lies (pixels.hpp), and only W is packed.
 #pragma once
 
 #include "gemm.hpp"
+#include "pixels.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index tile_pixels = 7;     // of a tile, with tile_columns filters: it divides the images of many networks
-constexpr Index most_products = 64;  // of a sum, which then joins the total: several short ones have fewer roundings
-constexpr Index most_pixels = 224;   // of a strip, which with all its channels stays in the second-level cache
+constexpr Index most_pixels = 224;  // of a strip, which with all its channels stays in the second-level cache
 
 // Where it is faster than packing the pixels: where nearly all tiles are full, and so many channels are summed up that
 // what transposing takes does not show.
@@ -28,43 +25,7 @@ template <class T>
 bool pointwise_pays(const Geometry& g, Index FG, Index CG, Index groups) {
     const Index P = g.output.h * g.output.w;
     return g.taps == 1 && g.in_place && g.window.h.stride == 1 && FG % tile_columns<T> == 0 && CG >= 128 &&
-           P >= vector_lanes<T> && 20 * rounded_up(P, tile_pixels) <= 21 * P && groups * FG * CG <= most_packed_weights;
-}
-
-// to (tile_pixels, tile_columns) = the products of neighbouring pixels with a panel of weights, and their bias. `b`: of
-// these filters, or null. `ahead`: the last pixel of the next tile. `y`: where the first filter's sums go to.
-template <class T>
-PYCONV_ONCE void multiply_pixels(const T* x, Index P, Index CG, const T* W, const T* b, T* to, const T* ahead,
-                                 const T* y) {
-    constexpr int R = int(tile_pixels), VS = int(tile_vectors), L = int(vector_lanes<T>);
-    constexpr Index TC = tile_columns<T>;
-    const T *next_y = y, *const end_y = y + TC * P;
-    for (Index c = 0; c < CG; c += most_products) {
-        Vector<T> sum[R][VS];
-        const auto step = [&](auto is_first) __attribute__((always_inline)) {
-            // What the next tile reads and what will be written soon arrives meanwhile, a line of each at a time: a
-            // CPU that is asked for much at once forgets some.
-            __builtin_prefetch(ahead, 0, 2);
-            __builtin_prefetch(next_y, 1);
-            next_y = next_y + P == end_y ? y : next_y + P;
-            Vector<T> row[VS];
-            repeat<VS>([&](auto v) { row[v.value] = load<L>(W + v.value * L); });
-            for_tile<R, VS>([&](int i, int v) {
-                if constexpr (is_first.value)
-                    sum[i][v] = x[i] * row[v];
-                else
-                    sum[i][v] += x[i] * row[v];
-            });
-            x += P, ahead += P, W += TC;
-        };
-        step(Constant<true>());  // not sums of zeros, which first have to be made
-        for (Index left = smaller(most_products, CG - c) - 1; left > 0; --left) step(Constant<false>());
-        if (c > 0)
-            for_tile<R, VS>([&](int i, int v) { sum[i][v] += load<L>(to + i * TC + v * L); });
-        else if (b)
-            for_tile<R, VS>([&](int i, int v) { sum[i][v] += load<L>(b + v * L); });
-        for_tile<R, VS>([&](int i, int v) { store<L>(to + i * TC + v * L, sum[i][v]); });
-    }
+           P >= vector_lanes<T> && fill_tiles(P) && groups * FG * CG <= most_packed_weights;
 }
 
 // Writes the sums (pixels, tile_columns) of some filters to y.
@@ -74,7 +35,7 @@ PYCONV_ONCE void write_pixels(const T* from, Index pixels, bool relu, T* y, Inde
     for (Index f = 0; f < TC; f += L)
         for (Index next = 0; next < pixels; next += L) {
             const Index p = smaller(next, pixels - L);  // the last square may overlap the one before
-            transpose_square(from + p * TC + f, TC, L, y + f * P + p, P, typename Counting<int(L)>::Type());
+            transpose_sums(from + p * TC + f, y + f * P + p, P);
         }
     for (Index f = 0; relu && f < TC; ++f) pass_relu(y + f * P, y + f * P, y + f * P, pixels);
 }
@@ -88,6 +49,8 @@ void convolve_pointwise(const T* x, const Weights<T>& all_weights, const T* b, T
     const Index items = g.input.n * groups * strips, units = items * panels;
     const int parts = threads_for(units, double(g.input.n * groups) * double(FG * CG) * double(P));
     const Scratch<T> packed(groups * FG * CG), sums(parts * most * TC);
+    const Scratch<Index> offsets(CG);
+    for (Index c = 0; c < CG; ++c) offsets.data()[c] = c * P;
     parallel_for(groups * panels, double(TC * CG), [&](Index item) {
         const Weights<T> w = all_weights.of(item / panels);
         const Matrix<T> W{w.data, w.channel_step, w.row_step};
@@ -112,7 +75,8 @@ void convolve_pointwise(const T* x, const Weights<T>& all_weights, const T* b, T
             for (Index tile = 0; tile < strip.size(); tile += R) {
                 const Index p = smaller(tile, strip.size() - R);  // the last one may overlap the one before
                 const T* const ahead = tile + R < strip.size() ? pixels + p + R : pixels_at(next);
-                multiply_pixels(pixels + p, P, CG, W, bias, tile_sums + p * TC, ahead + R - 1, to + p);
+                multiply_pixels(pixels + p, offsets.data(), CG, W, bias, tile_sums + p * TC, ahead + R - 1, P, to + p,
+                                P);
             }
             write_pixels(tile_sums, strip.size(), relu, to, P);
         }
