@@ -13,8 +13,10 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index tile_pixels = 7;     // it divides the width of most networks' images
-constexpr Index most_products = 64;  // of a sum, which then joins the total: several short ones have fewer roundings
+constexpr Index tile_pixels = 7;  // it divides the width of most networks' images
+
+// So many products make a sum, which then joins the total: several short sums have fewer roundings than a long one.
+constexpr Index products_at_once(Index K) { return K <= 256 ? 128 : 64; }
 
 // Would nearly all tiles be full?
 inline bool fill_tiles(Index pixels) { return 20 * rounded_up(pixels, tile_pixels) <= 21 * pixels; }
@@ -26,8 +28,9 @@ PYCONV_ONCE void multiply_pixels(const T* x, const Index* offsets, Index K, cons
                                  const T* ahead, Index ahead_step, const T* y, Index y_step) {
     constexpr int R = int(tile_pixels), VS = int(tile_vectors), L = int(vector_lanes<T>);
     constexpr Index TC = tile_columns<T>;
+    const Index most = products_at_once(K);
     const T *next_y = y, *const end_y = y + TC * y_step;
-    for (Index k = 0; k < K; k += most_products) {
+    for (Index k = 0; k < K; k += most) {
         Vector<T> sum[R][VS];
         const auto step = [&](auto is_first) __attribute__((always_inline)) {
             // A CPU that is asked for much at once forgets some.
@@ -47,7 +50,7 @@ PYCONV_ONCE void multiply_pixels(const T* x, const Index* offsets, Index K, cons
             weights += TC;
         };
         step(Constant<true>());  // not sums of zeros, which first have to be made
-        for (Index left = smaller(most_products, K - k) - 1; left > 0; --left) step(Constant<false>());
+        for (Index left = smaller(most, K - k) - 1; left > 0; --left) step(Constant<false>());
         if (k > 0)
             for_tile<R, VS>([&](int i, int v) { sum[i][v] += load<L>(sums + i * TC + v * L); });
         else if (b)
