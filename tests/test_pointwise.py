@@ -44,6 +44,20 @@ def test_filters_of_one_pixel(shape, dtype, set_threads):
         np.testing.assert_allclose(found, dx, **rounding)
 
 
+@pytest.mark.parametrize("pad", [((0, 1), (0, 0)), ((0, 0), (0, 7)), ((1, 0), (0, 2)), 1])
+def test_padding_around_filters_of_one_pixel(pad):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 128, 14, 14)).astype("float32")
+    filters = rng.normal(size=(128, 128, 1, 1)).astype("float32")
+    y = reference.conv2d(x.astype(float), filters.astype(float), pad=pad)
+    np.testing.assert_allclose(pyconv.conv2d(x, filters, pad=pad), y, rtol=0, atol=1e-4)
+    dout = rng.normal(size=y.shape).astype("float32")
+    exact = dout.astype(float), filters.astype(float), x.shape
+    dx = reference.conv2d_backward_data(*exact, pad=pad)
+    found = pyconv.conv2d_backward_data(dout, filters, x.shape, pad=pad)
+    np.testing.assert_allclose(found, dx, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("pixel", [0, 6, 7, 200, 224])
 def test_a_pixel_that_is_not_finite_reaches_its_outputs_and_no_others(pixel, value):

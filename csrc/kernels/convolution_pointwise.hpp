@@ -24,7 +24,7 @@ constexpr Index most_pixels = 224;  // of a strip, which with all its channels s
 template <class T>
 bool pointwise_pays(const Geometry& g, Index FG, Index CG, Index groups) {
     const Index P = g.output.h * g.output.w;
-    return g.taps == 1 && g.in_place && g.window.h.stride == 1 && FG % tile_columns<T> == 0 && CG >= 128 &&
+    return g.taps == 1 && g.in_place && P == g.input.h * g.input.w && FG % tile_columns<T> == 0 && CG >= 128 &&
            P >= vector_lanes<T> && fill_tiles(P) && groups * FG * CG <= most_packed_weights;
 }
 
