@@ -65,7 +65,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     const bool pack_weights = !all_weights.is_contiguous(g.taps);
     if (winograd_pays(g, FG, CG, pack_weights))
         return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
-    if constexpr (is_avx512 && sizeof(T) == sizeof(float))  // 8 kB more with doubles, which seldom hurry
+    if constexpr (is_avx512_float<T>)
         if (pointwise_pays<T>(g, FG, CG, groups))
             return convolve_pointwise(x, all_weights, b, y, g, FG, CG, groups, relu);
     const Index depth = divided_up(K, divided_up(K, most_depth));
@@ -84,9 +84,9 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     // one tile of them.
     const bool direct = strips.of_one_image, at_once = depth == K && width <= chunk;
     const Index ldc = direct ? OH * OW : width;
-    // Is a strip one run in memory? Planes that lie multiples of 64 KB apart share a few lines of the cache.
-    const bool one_run = g.in_place && g.taps == 1 && g.input.w * g.window.h.stride == OW && strips.of_one_image;
-    const bool may_stay = one_run && FG <= few_filters && plane * Index(sizeof(T)) % (1 << 16) != 0;
+    // Planes that lie multiples of 64 KB apart share a few lines of the cache.
+    const bool may_stay = g.is_one_run() && strips.of_one_image && FG <= few_filters &&
+                          plane * Index(sizeof(T)) % (1 << 16) != 0;
 
     const Index line_step = g.lines_size(strips.rows);
     const Index panels_size = panel_rows(depth) * chunk, lines_size = smaller(CG, depth / g.taps + 2) * line_step;

@@ -84,7 +84,7 @@ void conv2d_backward_data(const T* dout, const T* W, T* dx, Shape input, Shape f
     if (is_depthwise(s, groups) || (filter.c >= tile_rows && !strided))
         return gather_gradient(dout, W, dx, input, filter, output, window, groups);
     const Geometry g(input, output, window, false);
-    if constexpr (is_avx512 && sizeof(T) == sizeof(float))
+    if constexpr (is_avx512_float<T>)
         if (PhasedGradient<T>::pays(g, s, groups)) return PhasedGradient<T>(dout, W, dx, g, s, groups).run();
     ScatteredGradient<T>(dout, W, dx, g, s, groups).run();
 }

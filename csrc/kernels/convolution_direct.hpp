@@ -275,7 +275,7 @@ PYCONV_ONCE void pool_tiles_of_numbers(const DirectTiles<T>& tiles) {
 // much, those of fewer.
 template <class T>
 struct FilterTiles {
-    static constexpr int few = is_avx512 && sizeof(T) == sizeof(float) ? 4 : direct_rows;
+    static constexpr int few = is_avx512_float<T> ? 4 : direct_rows;
     Index filters, whole, fewer;
 
     explicit FilterTiles(Index filters_) : filters(filters_), fewer(0) {

@@ -56,25 +56,26 @@ public:
           strips_(divided_up(lines_.output.h, rows_)), units_(g.input.n * groups * strips_ * panels_),
           line_step_(lines_.lines_under(rows_) * lines_.pitch),
           lines_size_(rounded_up(s.FG * line_step_ + tile_pixels, L)),
-          part_size_(rounded_up(lines_size_ + 2 * (width_ + tile_pixels) * TC + 2 * L * width_, L)),
+          sums_size_((width_ + tile_pixels) * TC), part_size_(lines_size_ + 2 * sums_size_ + 2 * L * width_),
           parts_(threads_for(units_, double(g.input.n * groups) * double(s.FG * s.K) * double(s.P))),
           scratch_(parts_ * part_size_), weights_(groups * s.CG * K_), offsets_(K_), taps_(g.taps),
           begins_(2 * g.window.h.stride + 1) {
         const Index FW = g.window.w.filter;
         Index *next_tap = taps_.data(), *next_offset = offsets_.data();
         for (Index phase = 0; phase < 2 * g.window.h.stride; ++phase) {
-            const Index begin = next_tap - taps_.data();
-            begins_.data()[phase] = begin;
-            for (Index tap = 0; tap < g.taps; ++tap)
-                if (PhaseOfTap(g.window.h, tap / FW).phase == phase / 2 &&
-                    PhaseOfTap(g.window.w, tap % FW).phase == phase % 2)
-                    *next_tap++ = tap;
-            for (Index f = 0; f < s.FG; ++f)
-                for (Index* tap = taps_.data() + begin; tap < next_tap; ++tap) {
-                    const Index line = PhaseOfTap(g.window.h, *tap / FW).position + lines_.window.h.pad_before;
-                    const Index column = PhaseOfTap(g.window.w, *tap % FW).position + lines_.window.w.pad_before;
-                    *next_offset++ = f * line_step_ + line * lines_.pitch + column;
-                }
+            Index taps = 0;
+            begins_.data()[phase] = next_tap - taps_.data();
+            for (Index tap = 0; tap < g.taps; ++tap) {
+                const PhaseOfTap h(g.window.h, tap / FW), w(g.window.w, tap % FW);
+                if (h.phase != phase / 2 || w.phase != phase % 2) continue;
+                const Index line = h.position + lines_.window.h.pad_before;
+                *next_offset++ = line * lines_.pitch + w.position + lines_.window.w.pad_before;
+                *next_tap++ = tap;
+                ++taps;
+            }
+            // the same of every other filter
+            for (Index left = (s.FG - 1) * taps; left > 0; --left, ++next_offset)
+                *next_offset = next_offset[-taps] + line_step_;
         }
         begins_.data()[2 * g.window.h.stride] = g.taps;
     }
@@ -107,8 +108,8 @@ private:
 
     void sum_unit(Index unit, bool copy, T* lines) const {
         T* const sums = lines + lines_size_;
-        T* const sums_of[2] = {sums, sums + (width_ + tile_pixels) * TC};
-        T* const rows = sums_of[1] + (width_ + tile_pixels) * TC;
+        T* const sums_of[2] = {sums, sums + sums_size_};
+        T* const rows = sums_of[1] + sums_size_;
         const Index stride = g_.window.h.stride, H = g_.input.h, W = g_.input.w, plane = H * W;
         const Index item = unit / panels_, strip = item % strips_, image = item / strips_ / groups_;
         const Index group = item / strips_ % groups_, panel = group * panels_ + unit % panels_;
@@ -126,6 +127,7 @@ private:
                 const Index steps = s_.FG * (begins_.data()[phase + 1] - begin);
                 const T* const weights = weights_.data() + (panel * K_ + s_.FG * begin) * TC;
                 if (steps == 0) fill(sums_of[x], width_ * TC, T(0));
+                // of what is read, nothing need be asked for: the cache has all lines
                 for (Index p = 0; p < lines_.output.w; p += tile_pixels)
                     multiply_pixels<T>(line + p, offsets_.data() + s_.FG * begin, steps, weights, nullptr,
                                        sums_of[x] + p * TC, line, 0, to + 2 * p, plane);
@@ -154,7 +156,7 @@ private:
     Index width_;                  // of a phase, in whole vectors
     Index rows_, strips_, units_;  // rows of lines' output that are computed together
     Index line_step_;              // from filter to filter
-    Index lines_size_, part_size_;
+    Index lines_size_, sums_size_, part_size_;
     int parts_;
     Scratch<T> scratch_, weights_;
     // where in lines each step, phase by phase, has its pixels; the taps, likewise; where in these each phase begins

@@ -1,8 +1,8 @@
 // Pointwise convolution: filters of a single pixel, where they and the channels are many.
 //
-//   x  (N, C, P)    C = groups * CG, P the pixels of an image
-//   W  (FN, CG)     FN = groups * FG
-//   y  (N, FN, P)
+//   x  (N, C, H*W)   C = groups * CG
+//   W  (FN, CG)      FN = groups * FG
+//   y  (N, FN, P)    the first P pixels of an image, mostly all
 //
 // An image is its own column matrix, transposed. For one image and one group:
 //
@@ -24,7 +24,7 @@ constexpr Index most_pixels = 224;  // of a strip, which with all its channels s
 template <class T>
 bool pointwise_pays(const Geometry& g, Index FG, Index CG, Index groups) {
     const Index P = g.output.h * g.output.w;
-    return g.taps == 1 && g.in_place && P == g.input.h * g.input.w && FG % tile_columns<T> == 0 && CG >= 128 &&
+    return g.is_one_run() && FG % tile_columns<T> == 0 && CG >= 128 &&
            P >= vector_lanes<T> && fill_tiles(P) && groups * FG * CG <= most_packed_weights;
 }
 
@@ -44,13 +44,14 @@ template <class T>
 void convolve_pointwise(const T* x, const Weights<T>& all_weights, const T* b, T* y, const Geometry& g, Index FG,
                         Index CG, Index groups, bool relu) {
     constexpr Index TC = tile_columns<T>, R = tile_pixels;
-    const Index P = g.output.h * g.output.w, panels = FG / TC, tiles = divided_up(P, R);
+    const Index P = g.output.h * g.output.w, plane = g.input.h * g.input.w;
+    const Index panels = FG / TC, tiles = divided_up(P, R);
     const Index strips = divided_up(P, most_pixels), most = divided_up(tiles, strips) * R;
     const Index items = g.input.n * groups * strips, units = items * panels;
     const int parts = threads_for(units, double(g.input.n * groups) * double(FG * CG) * double(P));
     const Scratch<T> packed(groups * FG * CG), sums(parts * most * TC);
     const Scratch<Index> offsets(CG);
-    for (Index c = 0; c < CG; ++c) offsets.data()[c] = c * P;
+    for (Index c = 0; c < CG; ++c) offsets.data()[c] = c * plane;
     parallel_for(groups * panels, double(TC * CG), [&](Index item) {
         const Weights<T> w = all_weights.of(item / panels);
         const Matrix<T> W{w.data, w.channel_step, w.row_step};
@@ -61,7 +62,7 @@ void convolve_pointwise(const T* x, const Weights<T>& all_weights, const T* b, T
         const Range in_tiles = share(tiles, int(strips), int(item % strips));
         return Range{in_tiles.begin * R, smaller(in_tiles.end * R, P)};
     };
-    const auto pixels_at = [&](Index item) { return x + item / strips * CG * P + strip_at(item).begin; };
+    const auto pixels_at = [&](Index item) { return x + item / strips * CG * plane + strip_at(item).begin; };
     run_each(parts, [&](int part) {
         T* const tile_sums = sums.data() + part * most * TC;
         const Range mine = share(units, parts, part);
@@ -75,8 +76,8 @@ void convolve_pointwise(const T* x, const Weights<T>& all_weights, const T* b, T
             for (Index tile = 0; tile < strip.size(); tile += R) {
                 const Index p = smaller(tile, strip.size() - R);  // the last one may overlap the one before
                 const T* const ahead = tile + R < strip.size() ? pixels + p + R : pixels_at(next);
-                multiply_pixels(pixels + p, offsets.data(), CG, W, bias, tile_sums + p * TC, ahead + R - 1, P, to + p,
-                                P);
+                multiply_pixels(pixels + p, offsets.data(), CG, W, bias, tile_sums + p * TC, ahead + R - 1, plane,
+                                to + p, P);
             }
             write_pixels(tile_sums, strip.size(), relu, to, P);
         }

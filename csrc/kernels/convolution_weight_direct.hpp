@@ -25,7 +25,7 @@ constexpr int direct_lanes = int(larger(vector_lanes<T> / 2, 2));
 template <class T>
 bool weights_are_few(const Geometry& g, const Sizes& s, Index groups) {
     const bool few = s.K <= few_taps && s.FG * s.K <= few_weights;
-    return is_avx512 && sizeof(T) == sizeof(float) && groups == 1 && few && s.K >= direct_taps &&
+    return is_avx512_float<T> && groups == 1 && few && s.K >= direct_taps &&
            s.FG >= direct_filters && g.output.w >= 2 * direct_lanes<T>;
 }
 

@@ -110,6 +110,9 @@ struct Geometry {
         return fy * window.h.dilation * pitch + x % window.w.stride * phase_width + x / window.w.stride;
     }
 
+    // Does a filter of one pixel meet an image's pixels as they lie in memory, one row behind the other?
+    bool is_one_run() const { return in_place && taps == 1 && input.w * window.h.stride == output.w; }
+
     void find_offsets(Index* offsets) const {
         for (Index t = 0; t < taps; ++t) offsets[t] = tap_offset(t);
     }

@@ -23,6 +23,10 @@ constexpr bool small_rather_than_fast = false;
 template <class T>
 constexpr Index vector_lanes = PYCONV_VECTOR_BYTES / Index(sizeof(T));
 constexpr bool is_avx512 = PYCONV_VECTOR_BYTES == 64;  // 32 registers, and shuffles of whole vectors
+// Some algorithms are worth it with AVX-512 alone, and there for floats: doubles, which seldom hurry, would double their
+// size.
+template <class T>
+constexpr bool is_avx512_float = is_avx512 && sizeof(T) == sizeof(float);
 
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
