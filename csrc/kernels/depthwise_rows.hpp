@@ -154,30 +154,35 @@ void sum_strip(const RowCuts& cuts, const Lines<T>& lines, Index rows, const T* 
     const Range inside = lines.inside;
     const Index W = lines.width, columns = cuts.columns, steps = rows + F - 1;
     const T *next = lines.first + rows * W, *next_gradients = dout + rows * OW;  // those of the strip behind
+    // Masks are held in registers if these suffice for the sums, the gradients and a vector of pixels, too.
+    constexpr bool hold_masks = F * F + 1 + F + 1 + F + 1 <= vector_registers;
     V sum[F * F + 1];
     repeat<F * F + 1>([&](auto t) { sum[t.value] = load<N>(sums + t.value * N); });
     for (Index column = 0; column < columns; ++column, masks += (F + 1) * N) {
         const T* from = lines.first + cuts.start(column);
         const T* gradients = dout + cuts.start(column);
-        WholeLanes<T, N> mask[F + 1];
-        repeat<F + 1>([&](auto fx) { mask[fx.value] = load<N>(masks + fx.value * N); });
+        WholeLanes<T, N> held[F + 1];
+        repeat<F + 1>([&](auto fx) { held[fx.value] = load<N>(masks + fx.value * N); });
+        const auto mask = [&](auto fx) { return hold_masks ? held[fx.value] : load<N>(masks + fx.value * N); };
         V gradient[F] = {};  // of the output rows that a line is under
         for (Index line = 0; line < steps; ++line) {
             repeat<F - 1>([&](auto i) { gradient[F - 1 - i.value] = gradient[F - 2 - i.value]; });
+            // The compiler must not see that the masks of the next line are the same: it would hold them in registers.
+            if constexpr (!hold_masks) asm volatile("" : "+r"(masks));
             if (line < rows) {
-                gradient[0] = masked<N>(gradients, mask[F]);
+                gradient[0] = masked<N>(gradients, mask(Constant<F>()));
                 sum[F * F] += gradient[0];
                 prefetch(&next_gradients);
                 gradients += OW;
             }
             prefetch(&next);
             if (line < inside.begin || line >= inside.end) continue;
-            V pixels[F];
-            repeat<F>([&](auto fx) { pixels[fx.value] = masked<N>(from + fx.value, mask[fx.value]); });
             const auto add = [&](const auto& sees) {
-                repeat<F>([&](auto fy) {
-                    if (!sees(fy.value)) return;
-                    repeat<F>([&](auto fx) { sum[fy.value * F + fx.value] += gradient[fy.value] * pixels[fx.value]; });
+                repeat<F>([&](auto fx) {
+                    const V pixels = masked<N>(from + fx.value, mask(fx));
+                    repeat<F>([&](auto fy) {
+                        if (sees(fy.value)) sum[fy.value * F + fx.value] += gradient[fy.value] * pixels;
+                    });
                 });
             };
             // a tap that does not see the line is left out: 0 * NaN is not 0
