@@ -31,6 +31,9 @@ void run_each(int parts, const Body& body) {
     run_parts(parts, call<Body>, &body);
 }
 
+// Part `part` of `parts` consecutive shares of [0, items).
+inline Range share(Index items, int parts, int part) { return {items * part / parts, items * (part + 1) / parts}; }
+
 // The bodies of the two loops below are classes, not lambdas: a lambda's name contains its function's, and profilers
 // would show names of 200 letters.
 template <class Body>
@@ -40,9 +43,8 @@ struct InRanges {
     const Body& body;
 
     void operator()(int part) const {
-        const Index share = items / parts, extra = items % parts;
-        const Index begin = part * share + (part < extra ? part : extra);
-        body(begin, begin + share + (part < extra), part);
+        const Range mine = share(items, parts, part);
+        body(mine.begin, mine.end, part);
     }
 };
 

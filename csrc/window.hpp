@@ -47,12 +47,18 @@ static inline Index source(const Axis& axis, Index position, Index tap) {
     return position * axis.stride + tap * axis.dilation - axis.pad_before;
 }
 
-// The half-open range of taps that fall on the input when the window stands at `position`.
-struct Taps {
+namespace {  // its function, too, must not be shared
+
+// The numbers from begin to end - 1.
+struct Range {
     Index begin, end;
+    Index size() const { return end - begin; }
 };
 
-static inline Taps taps_inside(const Axis& axis, Index position, Index input) {
+}  // namespace
+
+// The taps that fall on the input when the window stands at `position`.
+static inline Range taps_inside(const Axis& axis, Index position, Index input) {
     const Index start = position * axis.stride - axis.pad_before;
     if (start >= 0 && start + reach(axis) <= input) return {0, axis.filter};  // most windows: no division
     const Index d = axis.dilation;

@@ -40,6 +40,10 @@ STRIDED = {
         "N": 2, "C": 64, "H": 50, "W": 97, "FN": 300, "filter": (2, 2), "stride": (2, 2),
     },
     "phases of columns": {"N": 2, "C": 64, "H": 7, "W": 55, "FN": 64, "stride": (1, 2)},
+    "strides beyond the image": {
+        "N": 2, "C": 5, "H": 5, "W": 6, "FN": 5, "groups": 5, "stride": (10**8, 10**8),
+        "dilation": (2, 2),
+    },
     "taps apart": {
         "N": 2, "C": 8, "H": 31, "W": 34, "FN": 9, "stride": (2, 2), "dilation": (3, 2),
     },

@@ -14,10 +14,9 @@ namespace {
 template <class T>
 void affine(const T* x, const T* W, const T* b, T* y, Index rows, Index inputs, Index outputs, bool relu) {
     parallel_gemm(rows, outputs, inputs, Matrix<T>{x, inputs, 1}, Matrix<T>{W, outputs, 1}, y);
-    for (Index i = 0; i < rows; ++i, y += outputs) {
-        for (Index j = 0; b && j < outputs; ++j) y[j] += b[j];
-        for (Index j = 0; relu && j < outputs; ++j) y[j] = y[j] <= 0 ? T(0) : y[j];
-    }
+    for (Index i = 0; b && i < rows; ++i)
+        for (Index j = 0; j < outputs; ++j) y[i * outputs + j] += b[j];
+    if (relu) pass_relu(y, y, y, rows * outputs);
 }
 
 template <class T>

@@ -54,11 +54,11 @@ struct CopyWindows {
 // One row of col, of a window anywhere: taps on padding are 0.
 template <class T>
 void copy_clipped(const T* image, T* to, Shape input, const Window& window, Index oy, Index ox) {
-    const Taps inside = taps_inside(window.w, ox, input.w);
+    const Range inside = taps_inside(window.w, ox, input.w);
     for (Index c = 0; c < input.c; ++c) {
         for (Index fy = 0; fy < window.h.filter; ++fy, to += window.w.filter) {
             const Index y = source(window.h, oy, fy), row = (c * input.h + y) * input.w;
-            const Taps copied = y >= 0 && y < input.h ? inside : Taps{0, 0};
+            const Range copied = y >= 0 && y < input.h ? inside : Range{0, 0};
             for (Index fx = 0; fx < copied.begin; ++fx) to[fx] = 0;
             for (Index fx = copied.begin; fx < copied.end; ++fx) to[fx] = image[row + source(window.w, ox, fx)];
             for (Index fx = copied.end; fx < window.w.filter; ++fx) to[fx] = 0;
@@ -90,7 +90,9 @@ void im2col(const T* x, T* col, Shape input, Extent output, Window window) {
     const auto copy_exactly = made_for<CopyWindows<T, false>>(w), copy_running_on = made_for<CopyWindows<T, true>>(w);
     const bool padded = h.pad_before || h.pad_after || w.pad_before || w.pad_after;
     const Index pitch = padded ? w.pad_before + input.w + w.pad_after : input.w;
-    const Index lines_size = copy_exactly && padded ? count * pitch : 0;
+    const bool by_lines = copy_exactly && padded;
+    if (by_lines && pitch > (Index(1) << 34) / count) out_of_memory();  // padding has no bounds
+    const Index lines_size = by_lines ? count * pitch : 0;
     const Scratch<Index> starts(copy_exactly ? count : 0);
     if (copy_exactly)
         for (Index i = 0; i < count; ++i)
@@ -146,7 +148,7 @@ private:
                 constexpr int row = decltype(fy)::value;
                 const Lanes<T, N> sum = open[row] + load<N>(from + row * FW);
                 sums[row * step + ox] = sum[0];
-                open[row] = without_first<FW>(sum, typename Counting<N>::Type());
+                open[row] = without_first<FW>(sum, Counting<N>());
             });
         repeat<FW>([&](auto fy) {
             constexpr int row = decltype(fy)::value;
@@ -178,7 +180,7 @@ private:
 template <class T>
 void add_clipped(const T* from, Index row_size, Index OW, T* row, Index W, const Axis& axis) {
     for (Index ox = 0; ox < OW; ++ox, from += row_size) {
-        const Taps inside = taps_inside(axis, ox, W);
+        const Range inside = taps_inside(axis, ox, W);
         for (Index fx = inside.begin; fx < inside.end; ++fx) row[source(axis, ox, fx)] += from[fx];
     }
 }
@@ -205,7 +207,7 @@ void col2im(const T* col, T* dx, Shape input, Extent output, Window window) {
             const Index skipped = first - n * input.c, begin_c = skipped > 0 ? skipped : 0;
             const Index owned = last - n * input.c, end_c = owned < input.c ? owned : input.c;
             for (Index oy = 0; oy < output.h; ++oy) {
-                const Taps rows = taps_inside(window.h, oy, input.h);
+                const Range rows = taps_inside(window.h, oy, input.h);
                 const T* const windows = col + (n * output.h + oy) * output.w * row_size;
                 for (Index c = begin_c; c < end_c; ++c) {
                     const T* const from = windows + c * taps;

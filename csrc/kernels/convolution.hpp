@@ -118,7 +118,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
         T* const strip_y = a_panels + a_size;
         Index* const row_start = row_starts.data() + part * strips.rows;
         fill(lines, lines_size, T(0));
-        const Range mine = strips.units(groups * tiles, parts, part);
+        const Range mine = share_units(strips, strips.stack, groups * tiles, parts, part);
         for (Index unit = mine.begin; unit < mine.end;) {
             // the filters of one strip and group that are this part's
             const Index group = group_of(unit), first_tile = unit % tiles;

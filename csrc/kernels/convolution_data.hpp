@@ -29,9 +29,10 @@ struct BackwardAxis {
             divisor = a, a = rest;
         }
         step = axis.stride / divisor;
+        const Index candidates = smaller(step, axis.filter);
         first = 0;
-        while (first < step && (pixel + axis.pad_before - first * axis.dilation) % axis.stride) ++first;
-        taps = first < step && first < axis.filter ? divided_up(axis.filter - first, step) : 0;
+        while (first < candidates && (pixel + axis.pad_before - first * axis.dilation) % axis.stride) ++first;
+        taps = first < candidates ? divided_up(axis.filter - first, step) : 0;
         pixels = divided_up(input - pixel, axis.stride);
         const Index dilation = axis.dilation / divisor;
         const Index start = (pixel + axis.pad_before - first * axis.dilation) / axis.stride;  // divides without rest

@@ -134,17 +134,13 @@ private:
         return y >= row ? 0 : smaller(divided_up(row - y, stride.h), lines);
     }
 
-    // By whole vectors, as copy_vectors: what the last one leaves behind a row's end, the next row overwrites.
-    void clear_row(T* to) const {
-        constexpr int L = int(vector_lanes<T>);
-        for (Index px = 0; px < output.w; px += L) store<L>(to + px, Vector<T>{});
-    }
-
     // These write `count` rows of columns and answer where the next one begins, which overwrites what the last vector
     // leaves behind a row's end.
     T* clear_rows(Index count, T* to) const {
-        for (; count > 0; --count, to += output.w) clear_row(to);
-        return to;
+        constexpr int L = int(vector_lanes<T>);
+        T* const end = to + count * output.w;
+        for (; to < end; to += L) store<L>(to, Vector<T>{});
+        return end;
     }
 
     template <int step>

@@ -12,7 +12,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index most_lines = 1 << 18;  // numbers of lines at a time: they stay in the second-level cache
+constexpr Index most_line_numbers = 1 << 18;  // in lines at a time: they stay in the second-level cache
 
 // The phase whose pixels a tap reaches, and the position of dout that the first of these pixels gets through it.
 struct PhaseOfTap {
@@ -42,8 +42,8 @@ public:
         const Index width = divided_up(g.input.w, 2);
         const Index pitch = width + reach(seen_by_phases(w.w)) - 1, lines = reach(seen_by_phases(w.h));  // for one row
         return w.w.stride == 2 && w.h.stride <= 4 && w.h.dilation == 1 && w.w.dilation == 1 && s.CG % TC == 0 &&
-               s.FG >= 64 && width >= 2 * tile_pixels && fill_tiles(width) &&
-               s.FG * lines * pitch <= most_lines && groups * s.FG * s.K <= most_packed_weights;
+               s.FG >= 64 && width >= 2 * tile_pixels && tiles_are_full(width) &&
+               s.FG * lines * pitch <= most_line_numbers && groups * s.FG * s.K <= most_packed_weights;
     }
 
     PYCONV_SETUP PhasedGradient(const T* dout, const T* W, T* dx, const Geometry& g, const Sizes& s, Index groups)
@@ -52,7 +52,7 @@ public:
                  {divided_up(g.input.h, g.window.h.stride), divided_up(g.input.w, 2)},
                  {seen_by_phases(g.window.h), seen_by_phases(g.window.w)}, false),
           width_(rounded_up(lines_.output.w, L)),
-          rows_(smaller(most_lines / (s.FG * lines_.pitch) - reach(lines_.window.h) + 1, lines_.output.h)),
+          rows_(smaller(most_line_numbers / (s.FG * lines_.pitch) - reach(lines_.window.h) + 1, lines_.output.h)),
           strips_(divided_up(lines_.output.h, rows_)), units_(g.input.n * groups * strips_ * panels_),
           line_step_(lines_.lines_under(rows_) * lines_.pitch),
           lines_size_(rounded_up(s.FG * line_step_ + tile_pixels, L)),

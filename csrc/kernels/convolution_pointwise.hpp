@@ -25,7 +25,7 @@ template <class T>
 bool pointwise_pays(const Geometry& g, Index FG, Index CG, Index groups) {
     const Index P = g.output.h * g.output.w;
     return g.is_one_run() && FG % tile_columns<T> == 0 && CG >= 128 &&
-           P >= vector_lanes<T> && fill_tiles(P) && groups * FG * CG <= most_packed_weights;
+           P >= vector_lanes<T> && tiles_are_full(P) && groups * FG * CG <= most_packed_weights;
 }
 
 // Writes the sums (pixels, tile_columns) of some filters to y.

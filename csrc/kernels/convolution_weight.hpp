@@ -32,7 +32,7 @@ public:
           panels_(divided_up(divided_up(divided_up(s.FG, L), group_blocks_), tile_vectors)),
           tiles_(divided_up(s.K, tile_rows)), rows_(divided_up(s.K, tiles_)),
           work_(double(g.input.n * groups) * double(s.FG * s.K) * double(s.P)),
-          by_strip_(few_weights()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
+          by_strip_(strips_pay()), parts_(threads_for(by_strip_ ? strips_.count : blocks_ * tiles_, work_)),
           channels_(smaller(s.CG, divided_up(most_depth, g.taps) + 2)),
           line_step_(g.lines_size(strips_.rows)),
           panel_size_(strips_.rows * g.output.w * TC), block_size_(panels_ * (s.K + 1) * TC),
@@ -63,7 +63,7 @@ private:
     static constexpr Index TC = tile_columns<T>;
     static constexpr int L = int(vector_lanes<T>);
 
-    bool few_weights() const {
+    bool strips_pay() const {
         const int threads = threads_for(strips_.count, work_);
         return blocks_ * tiles_ < 16 * threads ||
                (strips_.count >= 4 * threads && threads * blocks_ * panels_ * TC * s_.K <= 1 << 18);

@@ -67,8 +67,7 @@ template <class T>
 void filter_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, T* y, const Geometry& g) {
     const Index C = g.input.c, OH = g.output.h, OW = g.output.w;
     Index lanes = 0;
-    void (*filter)(const RowCuts&, const Lines<T>&, Index, const T*, const Index*, T, const Mask<T>*, T*, Index) =
-        nullptr;
+    auto filter = filter_strip<int(vector_lanes<T>), 3, T>;
     with_row_kernel<T>(g, [&](auto N, auto F) {
         lanes = N.value;
         filter = filter_strip<N.value, F.value, T>;
@@ -92,10 +91,12 @@ void filter_planes(const T* x, const T* w, Index w_step, const Index* order, con
             const Range strip = cuts.strip(g, at);
             // what the last vector writes behind the strip is overwritten by the next strip, if that is this part's
             const bool direct = OW >= lanes || to + (strip.size() - 1) * OW + lanes <= end;
+            const Index size = strip.size() * OW;
+            T* const results = direct ? to : rows;
             filter(cuts, cuts.lines(g, x, plane, strip, copies), strip.size(), w + c * w_step, order, b ? b[c] : T(0),
-                   masks.data(), direct ? to : rows, OW);
-            if (!direct) copy(to, rows, strip.size() * OW);
-            to += strip.size() * OW;
+                   masks.data(), results, OW);
+            if (!direct) copy(to, rows, size);
+            to += size;
             if (++at < cuts.per_plane) continue;
             at = 0, ++plane;
             if (++c == C) c = 0;
@@ -110,7 +111,6 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
                      const Geometry& g) {
     constexpr Index L = vector_lanes<T>;
     const Index C = g.input.c, OW = g.output.w;
-    if (g.input.n * C * g.output.h * OW == 0) return;
     if (has_row_kernel(g) && y.column_step == 1 && y.row_step == OW)
         return filter_planes(x, w, w_step, order, b, y.data, g);
     const Strips<T> strips(g.input.n, g.output, true);

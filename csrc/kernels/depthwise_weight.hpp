@@ -15,7 +15,7 @@ template <class T>
 void sum_planes(const T* x, const T* dout, T* dW, T* db, const Geometry& g) {
     const Index N = g.input.n, C = g.input.c, OH = g.output.h, OW = g.output.w;
     Index lanes = 0;
-    void (*sum_up)(const RowCuts&, const Lines<T>&, Index, const T*, Index, const Mask<T>*, T*) = nullptr;
+    auto sum_up = sum_strip<int(vector_lanes<T>), 3, T>;
     with_row_kernel<T>(g, [&](auto lanes_, auto F) {
         lanes = lanes_.value;
         sum_up = sum_strip<lanes_.value, F.value, T>;
@@ -67,7 +67,7 @@ void plane_weight_gradient(const T* x, const T* dout, T* dW, T* db, const Geomet
     constexpr Index L = vector_lanes<T>;
     constexpr int together = 9;  // taps summed at a time
     const Index N = g.input.n, C = g.input.c, OW = g.output.w, OH = g.output.h;
-    if (has_row_kernel(g) && N * C * OH * OW > 0) return sum_planes(x, dout, dW, db, g);
+    if (has_row_kernel(g)) return sum_planes(x, dout, dW, db, g);
     const Index row_size = rounded_up(OW, L), groups = divided_up(g.taps, together);
     const Strips<T> strips(1, g.output, true);
     const int parts = threads_for(C, double(N * C) * double(OH * OW * g.taps));
@@ -117,7 +117,7 @@ void plane_weight_gradient(const T* x, const T* dout, T* dW, T* db, const Geomet
                     }
                 }
             for (Index t = 0; t < g.taps; ++t) dW[c * g.taps + t] = sum(sums + t * L, L);
-            db[c] = sum(reinterpret_cast<const T*>(&sum_db), L);
+            db[c] = sum_lanes<T, int(L)>(sum_db);
         }
     });
 }

@@ -26,18 +26,10 @@ struct Sizes {
         : FG(filter.n / groups), CG(filter.c), K(filter.c * filter.h * filter.w), P(output.h * output.w) {}
 };
 
-struct Range {
-    Index begin, end;
-    Index size() const { return end - begin; }
-};
-
-// Part `part` of `parts` consecutive shares of [0, items).
-inline Range share(Index items, int parts, int part) { return {items * part / parts, items * (part + 1) / parts}; }
-
 // Part `part` of `parts` of units of work, `pieces` to a strip: shares with as nearly the same number of `items`, which
 // are cut into the strips, as whole units allow, for a last strip has fewer than the others.
-template <class Cut>
-PYCONV_ONCE Range share_units(const Cut& strips, Index items, Index pieces, int parts, int part) {
+template <class AnyStrips>
+PYCONV_ONCE Range share_units(const AnyStrips& strips, Index items, Index pieces, int parts, int part) {
     const auto begin = [&](int which) {
         const Index work = items * pieces * which / parts, item = work / pieces;
         if (item == items) return strips.count * pieces;
@@ -51,19 +43,15 @@ PYCONV_ONCE Range share_units(const Cut& strips, Index items, Index pieces, int 
 // How the stack of N*OH output rows is cut into strips: within images where these are large.
 template <class T>
 struct Strips {
-    Index rows = 1, count, stack;
-    Index image_rows;  // OH where strips end with their image, else 0
-    bool of_one_image;
-    Index per_image;
+    Index rows = 1, count, stack, image_rows, per_image;
+    bool of_one_image;  // they end with their image
 
     PYCONV_SETUP Strips(Index images, Extent output, bool within_images, Index positions = fewest_positions) {
-        stack = images * output.h;
-        within_images = within_images || output.h * output.w >= fewest_positions;
-        image_rows = within_images ? output.h : 0;
-        of_one_image = within_images || images == 1;
-        const Index most = smaller(larger(positions / output.w, 1), within_images ? output.h : larger(stack, 1));
+        stack = images * output.h, image_rows = output.h;
+        of_one_image = within_images || images == 1 || output.h * output.w >= fewest_positions;
+        const Index all = of_one_image ? output.h : stack;
+        const Index most = smaller(larger(positions / output.w, 1), larger(all, 1));
         // of the heights that nearly fill the limit, the one that needs the fewest lanes
-        const Index all = within_images ? output.h : stack;
         Index fewest = 0;
         for (Index height = most; height > 0 && 4 * height >= 3 * most; --height) {
             const Index lanes = all / height * rounded_up(height * output.w, vector_lanes<T>) +
@@ -71,26 +59,25 @@ struct Strips {
             if (height == most || lanes < fewest) rows = height, fewest = lanes;
         }
         per_image = divided_up(output.h, rows);
-        count = within_images ? images * per_image : divided_up(stack, rows);
+        count = of_one_image ? images * per_image : divided_up(stack, rows);
     }
 
     Range at(Index strip) const {
-        if (!image_rows) return {strip * rows, smaller((strip + 1) * rows, stack)};
+        if (!of_one_image) return {strip * rows, smaller((strip + 1) * rows, stack)};
         const Index first = strip / per_image * image_rows, begin = strip % per_image * rows;
         return {first + begin, first + smaller(begin + rows, image_rows)};
     }
 
     Index strip_of(Index row) const {
-        return image_rows ? row / image_rows * per_image + row % image_rows / rows : row / rows;
+        return of_one_image ? row / image_rows * per_image + row % image_rows / rows : row / rows;
     }
-    Range units(Index pieces, int parts, int part) const { return share_units(*this, stack, pieces, parts, part); }
 };
 
 struct Geometry {
     Shape input;
     Extent output;
     Window window;
-    Index taps, phases, phase_width, pitch;  // phases that a tap falls into, their elements, those of a line
+    Index taps, phases, phase_width, pitch;  // phases within a window's reach, their elements, those of a line
     bool in_place;  // the input is its own lines
 
     // `may_be_in_place`: not where lines are written to, read beyond a row's end, or need zeros around them.
@@ -111,7 +98,7 @@ struct Geometry {
     }
 
     // Does a filter of one pixel meet an image's pixels as they lie in memory, one row behind the other?
-    bool is_one_run() const { return in_place && taps == 1 && input.w * window.h.stride == output.w; }
+    bool is_one_run() const { return in_place && taps == 1 && window.h.stride == 1 && input.w == output.w; }
 
     void find_offsets(Index* offsets) const {
         for (Index t = 0; t < taps; ++t) offsets[t] = tap_offset(t);
@@ -184,18 +171,6 @@ inline Phase phase_of(const Geometry& g, Index phase) {
     return {at, x, larger(count, 0)};
 }
 
-// to[i] = from[i * stride], by the widest vectors that fit; the last may overlap the one before.
-template <int stride, class T, int N = int(vector_lanes<T>)>
-inline void copy_strided(const T* from, Index count, T* to) {
-    if constexpr (N > 1) {
-        if (count < N) return copy_strided<stride, T, N / 2>(from, count, to);
-        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load_every<N, stride>(from + stride * i, stride));
-        store<N>(to + count - N, load_every<N, stride>(from + stride * (count - N), stride));
-    } else if (count > 0) {
-        *to = *from;
-    }
-}
-
 // Every stride-th number of some rows, `count` of each: to[r][i] = from[r][i * stride].
 template <class T>
 PYCONV_ONCE void copy_every(Index stride, const T* from, Index from_step, Index rows, Index count, T* to,
@@ -205,9 +180,9 @@ PYCONV_ONCE void copy_every(Index stride, const T* from, Index from_step, Index 
         T* target = to;
         for (Index r = 0; r < rows; ++r, row += from_step, target += to_step) copy_row(row, target);
     };
-    if (stride == 1) return each_row([&](const T* row, T* target) { copy_strided<1>(row, count, target); });
-    if (stride == 2) return each_row([&](const T* row, T* target) { copy_strided<2>(row, count, target); });
-    if (stride == 4) return each_row([&](const T* row, T* target) { copy_strided<4>(row, count, target); });
+    if (stride == 1) return each_row([&](const T* row, T* target) { copy<1>(target, row, count); });
+    if (stride == 2) return each_row([&](const T* row, T* target) { copy<2>(target, row, count); });
+    if (stride == 4) return each_row([&](const T* row, T* target) { copy<4>(target, row, count); });
     each_row([&](const T* row, T* target) {
         for (Index i = 0; i < count; ++i) target[i] = row[i * stride];
     });

@@ -87,8 +87,7 @@ struct MovesMemory {
 template <class T>
 class Moves {
 public:
-    // Lane p of the chunk lies in panel p / tile_columns, which begins
-    // panel_size elements after the one before.
+    // Lane p of the chunk lies in panel p / tile_columns, which begins panel_size elements after the one before.
     Moves(MovesMemory& memory, Index panel_size) : moves_(memory.moves), panel_size_(panel_size) {}
 
     // Positions [begin, begin + count) come from `from` on.
@@ -176,7 +175,7 @@ void transpose(const T* from, Index from_step, Index rows, Index columns, T* to,
             const Index ahead = next + 4 * L, at = ahead < columns ? ahead : ahead - columns + L * from_step;
             for (Index j = 0; j < L; ++j) __builtin_prefetch(from + (i + j) * from_step + at);
             transpose_square(from + i * from_step + k, from_step, count, to + k * to_step + i, to_step,
-                             typename Counting<int(L)>::Type());
+                             Counting<int(L)>());
         }
         for (Index k = 0; columns < L && k < columns; ++k)
             for (Index j = 0; j < L; ++j) to[k * to_step + i + j] = j < count ? from[(i + j) * from_step + k] : T(0);

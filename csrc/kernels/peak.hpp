@@ -16,31 +16,24 @@ constexpr int peak_chains = 12;
 // that was (a multiplication and an addition are two). `sums` (threads,) takes a number that depends on all of
 // them, or the compiler would leave the loop out.
 Index peak_multiply_adds(Index steps, int threads, float* sums) {
-    parallel_ranges(threads, threads, [&](Index begin, Index end, int) {
-        for (Index thread = begin; thread < end; ++thread) {
-            // Each sum tends to 1 from another side and never becomes subnormal.
-            const Vector<float> factor = broadcast<int(vector_lanes<float>)>(0.5f), term = factor;
-            Vector<float> chain[peak_chains];
-            repeat<peak_chains>([&](auto i) { chain[i.value] = factor + float(i.value + thread); });
-            for (Index step = 0; step < steps; ++step)
-                repeat<peak_chains>([&](auto i) { chain[i.value] = chain[i.value] * factor + term; });
-            Vector<float> sum{};
-            repeat<peak_chains>([&](auto i) { sum += chain[i.value]; });
-            sums[thread] = sum[0];
-        }
+    run_each(threads, [&](int thread) {
+        // Each sum tends to 1 from another side and never becomes subnormal.
+        const Vector<float> factor = broadcast<int(vector_lanes<float>)>(0.5f), term = factor;
+        Vector<float> chain[peak_chains];
+        repeat<peak_chains>([&](auto i) { chain[i.value] = factor + float(i.value + thread); });
+        for (Index step = 0; step < steps; ++step)
+            repeat<peak_chains>([&](auto i) { chain[i.value] = chain[i.value] * factor + term; });
+        Vector<float> sum{};
+        repeat<peak_chains>([&](auto i) { sum += chain[i.value]; });
+        sums[thread] = sum[0];
     });
     return 2 * threads * steps * peak_chains * vector_lanes<float>;
 }
 
 // target (count,) = source (count,), on `threads` threads.
 void peak_copy(const float* source, float* target, Index count, int threads) {
-    constexpr Index lanes = vector_lanes<float>;
-    parallel_ranges(count, threads, [&](Index begin, Index end, int) {
-        Index i = begin;
-        for (; i + lanes <= end; i += lanes)
-            *reinterpret_cast<Vector<float>*>(target + i) = *reinterpret_cast<const Vector<float>*>(source + i);
-        for (; i < end; ++i) target[i] = source[i];
-    });
+    parallel_ranges(count, threads,
+                    [&](Index begin, Index end, int) { copy(target + begin, source + begin, end - begin); });
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ constexpr Index tile_pixels = 7;  // it divides the width of most networks' imag
 constexpr Index products_at_once(Index K) { return K <= 256 ? 128 : 64; }
 
 // Would nearly all tiles be full?
-inline bool fill_tiles(Index pixels) { return 20 * rounded_up(pixels, tile_pixels) <= 21 * pixels; }
+inline bool tiles_are_full(Index pixels) { return 20 * rounded_up(pixels, tile_pixels) <= 21 * pixels; }
 
 // sums = the products of K steps, and the filters' bias `b` where it is not null. Wanted soon: what lies at `ahead` and
 // ahead_step apart behind it, a line of the cache with every step; and for each filter, y_step apart, one of y.
@@ -63,7 +63,7 @@ PYCONV_ONCE void multiply_pixels(const T* x, const Index* offsets, Index K, cons
 template <class T>
 void transpose_sums(const T* sums, T* to, Index to_step) {
     constexpr Index L = vector_lanes<T>;
-    transpose_square(sums, tile_columns<T>, L, to, to_step, typename Counting<int(L)>::Type());
+    transpose_square(sums, tile_columns<T>, L, to, to_step, Counting<int(L)>());
 }
 
 }  // namespace

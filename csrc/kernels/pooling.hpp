@@ -48,17 +48,11 @@ inline void with_taps(const void* argmax, int bytes, const Body& body) {
         body(WideTaps{argmax, bytes});
 }
 
-// Positions [begin, end) of a window whose taps all fall on the input.
-struct Interior {
-    Index begin, end;
-};
-
-inline Interior interior(const Axis& axis, Index input, Index output) {
-    const Index begin = (axis.pad_before + axis.stride - 1) / axis.stride;
-    const Index room = input + axis.pad_before - reach(axis);
-    const Index fitting = room < 0 ? 0 : room / axis.stride + 1;
-    const Index end = fitting < output ? fitting : output;
-    return {begin < end ? begin : end, end};
+// The positions of a window whose taps all fall on the input.
+inline Range interior(Axis axis, Index input, Index output) {
+    axis.pad_after = 0;
+    const Index end = smaller(positions(axis, input, false), output);
+    return {smaller(divided_up(axis.pad_before, axis.stride), end), end};
 }
 
 // What max pooling does with the taps of N windows of a plane. Average has the same parts.
@@ -137,8 +131,7 @@ inline Index averaged_taps(Axis axis, Index position, Index input, bool count_in
         input += axis.pad_before + axis.pad_after;
         axis.pad_before = 0;
     }
-    const Taps taps = taps_inside(axis, position, input);
-    return taps.end - taps.begin;
+    return taps_inside(axis, position, input).size();
 }
 
 template <class T>
@@ -204,10 +197,10 @@ inline bool tiled_by_2x2(const Planes& planes) {
 }
 
 // Pools the N windows whose first begins at (row, column) of the plane and is output `at`.
-// Stride is the windows' where it is 1 or 2, else 0.
+// Stride is the windows' where it is 1 or 2, else 0; of a single window, 1.
 template <int N, int Stride, class T, class Pooling>
 inline void pool_windows(const Pooling& pooling, const T* plane, Index W, const Window& window, Index at, Index row,
-                         Index column, Taps taps_h, Taps taps_w, Index count) {
+                         Index column, Range taps_h, Range taps_w, Index count) {
     const Index FW = window.w.filter, dilation = window.w.dilation;
     const bool any = taps_h.begin < taps_h.end && taps_w.begin < taps_w.end;
     auto state = pooling.template start<N>(any ? taps_h.begin * FW + taps_w.begin : 0);
@@ -224,7 +217,7 @@ inline void pool_windows(const Pooling& pooling, const T* plane, Index W, const 
 // Pools windows [begin, end) of output row oy one by one, over the taps that are inside.
 template <class T, class Pooling>
 void pool_border(const Pooling& pooling, const Planes& planes, const T* plane, Index oy, Index begin, Index end,
-                 Taps taps_h, Index rows) {
+                 Range taps_h, Index rows) {
     const Window& window = planes.window;
     const Index W = planes.input.w;
     for (Index ox = begin; ox < end; ++ox) {
@@ -238,16 +231,16 @@ template <int N, int Stride, class T, class Pooling>
 void pool_rows(const Pooling pooling, const Planes& planes, const T* plane) {
     const Window window = planes.window;  // a copy: the compiler sees that no store below changes it
     const Index W = planes.input.w, OW = planes.output.w, FW = window.w.filter;
-    const Interior inside = interior(window.w, W, OW);
+    const Range inside = interior(window.w, W, OW);
     for (Index oy = 0; oy < planes.output.h; ++oy) {
-        const Taps taps_h = taps_inside(window.h, oy, planes.input.h);
+        const Range taps_h = taps_inside(window.h, oy, planes.input.h);
         const Index rows = averaged_taps(window.h, oy, planes.input.h, planes.count_include_pad);
         if (inside.begin > 0) pool_border(pooling, planes, plane, oy, 0, inside.begin, taps_h, rows);
         for (Index next = inside.begin; next < inside.end; next += N) {
             // The last vector overlaps the one before it and gives the same results there once more.
             const Index ox = next + N <= inside.end ? next : inside.end - N;
             pool_windows<N, Stride>(pooling, plane, W, window, oy * OW + ox, source(window.h, oy, 0),
-                                    source(window.w, ox, 0), taps_h, Taps{0, FW}, rows * FW);
+                                    source(window.w, ox, 0), taps_h, Range{0, FW}, rows * FW);
         }
         if (inside.end < OW) pool_border(pooling, planes, plane, oy, inside.end, OW, taps_h, rows);
     }
@@ -296,7 +289,7 @@ PYCONV_ONCE bool pool_tiles(const Pooling pooling, const Planes& planes, const T
             take(bottom.even, 2);
             take(bottom.odd, 3);
             if constexpr (Numbers) doubt += (top.even + top.odd) + bottom.even;
-            pooling.finish(pooling.ordered(state, typename Counting<N>::Type()), oy * OW + ox, 4);
+            pooling.finish(pooling.ordered(state, Counting<N>()), oy * OW + ox, 4);
         }
     }
     const T total = sum_lanes<T, N>(doubt);
@@ -306,7 +299,7 @@ PYCONV_ONCE bool pool_tiles(const Pooling pooling, const Planes& planes, const T
 template <class T, class Pooling>
 void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
     const Axis& w = planes.window.w;
-    const Interior inside = interior(w, planes.input.w, planes.output.w);
+    const Range inside = interior(w, planes.input.w, planes.output.w);
     const auto pool_in = [&](auto lanes) {
         constexpr int N = decltype(lanes)::value;
         if (N == 1 || w.stride == 1)
@@ -317,10 +310,12 @@ void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
             pool_rows<int(smaller(N, 4)), 0>(pooling, planes, plane);  // longer vectors gain nothing: a load per lane
     };
     constexpr int L = Pooling::in_vectors ? int(vector_lanes<T>) : 1;
-    const Index together = inside.end - inside.begin;
+    const Index together = inside.size();
     if constexpr (L > 4)
         if (together >= L) return pool_in(Constant<L>());
-    with_lanes<T, int(smaller(L, 4))>(together, pool_in);
+    if constexpr (L >= 4)
+        if (together >= 4) return pool_in(Constant<4>());
+    pool_in(Constant<1>());
 }
 
 template <class T, class Pooling>
@@ -337,7 +332,7 @@ void pool_planes(const Pooling& pooling, const T* x, const Planes& planes) {
                     pool_tiles<false>(here, planes, plane, begin, end);
                 } else
                     for (Index oy = begin; oy < end; ++oy)
-                        pool_border(here, planes, plane, oy, 0, planes.output.w, Taps{0, 2}, 2);
+                        pool_border(here, planes, plane, oy, 0, planes.output.w, Range{0, 2}, 2);
             });
     parallel_for(planes.count(), planes.work(),
                  [&](Index item) { pool_plane(pooling.from(item * windows), planes, x + item * pixels); });

@@ -43,9 +43,8 @@ struct AverageGradient {
 
 // The gradient of output rows [begin, end) of a plane of 2x2 tiles.
 template <int N, class T, class Gradient>
-__attribute__((noinline)) void tiles_backward(const Gradient gradient, T* plane, const Planes& planes, Index begin,
-                                              Index end) {
-    const auto lanes = typename Counting<N>::Type();
+PYCONV_ONCE void tiles_backward(const Gradient gradient, T* plane, const Planes& planes, Index begin, Index end) {
+    const auto lanes = Counting<N>();
     const Index W = planes.input.w, OW = planes.output.w;
     for (Index oy = begin; oy < end; ++oy) {
         T *const upper = plane + 2 * oy * W, *const lower = upper + W;
@@ -71,28 +70,20 @@ void tiles_backward(const Gradient& gradient, T* dx, const Planes& planes) {
 }
 
 // How an image row gathers from a row of windows. Its columns are split by the windows' stride into phases: column
-// stride*q + phase lies under window q + shift, for the shifts of those taps that meet the phase.
+// stride*q + phase lies under windows q + shift, for neighbouring shifts, one for each tap that meets the phase.
 template <class T>
 class Columns {
 public:
     Columns(const Axis& axis, Index W, Index OW)
-        : margin(0), shifts_(axis.filter), first_((OW > 1 ? axis.stride : 1) + 1), W_(W) {
-        stride_ = OW > 1 ? axis.stride : 1;  // that of a lonely window has no bounds
-        width_ = rounded_up(divided_up(W, stride_), lanes);
-        Index count = 0, furthest = 0;
+        : W_(W), stride_(OW > 1 ? axis.stride : 1),  // that of a lonely window has no bounds
+          width_(rounded_up(divided_up(W, stride_), lanes)), shifts_(stride_) {
         for (Index phase = 0; phase < stride_; ++phase) {
-            first_.data()[phase] = count;
-            for (Index tap = 0; tap < axis.filter; ++tap) {
-                const Index distance = phase + axis.pad_before - tap * axis.dilation, shift = distance / stride_;
-                if (distance % stride_ != 0) continue;
-                shifts_.data()[count++] = shift;
-                margin = larger(margin, -shift);
-                furthest = larger(furthest, shift);
-            }
+            const Index corner = phase + axis.pad_before, end = corner / stride_ + 1;
+            shifts_.data()[phase] = {end - divided_up(axis.filter - corner % stride_, stride_), end};
         }
-        first_.data()[stride_] = count;
-        margin = rounded_up(margin, lanes);  // as much as possible lies at the beginning of a cache line
-        pitch = margin + rounded_up(larger(OW, width_ + furthest), lanes);
+        // as much as possible lies at the beginning of a cache line
+        margin = rounded_up(larger(-shifts_.data()[0].begin, 0), lanes);
+        pitch = margin + rounded_up(larger(OW, width_ + shifts_.data()[stride_ - 1].end - 1), lanes);
     }
 
     // A row of windows that is gathered from stands between zeros, `margin` of them before it, `pitch` elements in all.
@@ -104,15 +95,15 @@ public:
     void gather(const T* windows, T* line, T* row) const {
         const auto sum_of = [&](Index phase, Index q) {
             Vector<T> sum{};
-            for (Index i = first_.data()[phase]; i < first_.data()[phase + 1]; ++i)
-                sum += load<lanes>(windows + q + shifts_.data()[i]);
+            const Range shifts = shifts_.data()[phase];
+            for (Index shift = shifts.end; shift-- > shifts.begin;) sum += load<lanes>(windows + q + shift);
             return sum;
         };
         for (Index q = 0; q < width_; q += lanes) {
             if (stride_ == 1) {
                 store<lanes>(line + q, sum_of(0, q));
             } else if (stride_ == 2) {
-                store_alternately(line + 2 * q, sum_of(0, q), sum_of(1, q), typename Counting<lanes>::Type());
+                store_alternately(line + 2 * q, sum_of(0, q), sum_of(1, q), Counting<lanes>());
             } else {
                 for (Index phase = 0; phase < stride_; ++phase) {
                     const Vector<T> sum = sum_of(phase, q);
@@ -126,13 +117,12 @@ public:
 private:
     static constexpr int lanes = int(vector_lanes<T>);
 
-    Scratch<Index> shifts_;  // of phase after phase
-    Scratch<Index> first_;   // of each phase
     Index W_, stride_, width_;  // width_: of a phase, in whole vectors
+    Scratch<Range> shifts_;      // of each phase
 };
 
 // Output rows [begin, end) whose windows, taps between theirs included, cover image row y.
-inline Taps rows_over(const Axis& axis, Index y, Index OH) {
+inline Range rows_over(const Axis& axis, Index y, Index OH) {
     const Index bottom = y + axis.pad_before, above = larger(bottom - reach(axis), -1);
     const Index begin = smaller((above + axis.stride) / axis.stride, OH);
     return {begin, larger(smaller(bottom / axis.stride + 1, OH), begin)};
@@ -191,15 +181,15 @@ template <class T>
 void one_window_backward(const T* dout, T* dx, const Planes& planes) {
     const Axis &h = planes.window.h, &w = planes.window.w;
     const Index H = planes.input.h, W = planes.input.w, pixels = planes.pixels();
-    const Taps rows = taps_inside(h, 0, H), columns = taps_inside(w, 0, W);
+    const Range rows = taps_inside(h, 0, H), columns = taps_inside(w, 0, W);
     const Index top = source(h, 0, rows.begin), left = source(w, 0, columns.begin);
-    const Index width = larger(columns.end - columns.begin, 0);
+    const Index width = columns.size();
     const Index averaged = averaged_taps(h, 0, H, planes.count_include_pad) *
                            averaged_taps(w, 0, W, planes.count_include_pad);
     const T weight = T(1) / T(larger(averaged, 1));
     parallel_for(planes.count(), double(pixels), [&](Index item) {
         T* const plane = dx + item * pixels;
-        if (width < W || rows.end - rows.begin < H) fill(plane, pixels, T(0));
+        if (width < W || rows.size() < H) fill(plane, pixels, T(0));
         for (Index fy = rows.begin; fy < rows.end; ++fy)
             fill(plane + (top + fy - rows.begin) * W + left, width, dout[item] * weight);
     });
@@ -228,10 +218,10 @@ void avg_pool2d_backward(const T* dout, T* dx, Shape input, Extent output, Windo
         T* const sums = padded + columns.margin;
         __builtin_memset(padded, 0, columns.pitch * sizeof(T));
         for (Index item = begin; item < end; ++item) {
-            Taps before{-1, -1};  // those over the image row before
+            Range before{-1, -1};  // those over the image row before
             for (Index y = 0; y < H; ++y) {
                 T* const row = dx + (item * H + y) * W;
-                const Taps over = rows_over(window.h, y, OH);
+                const Range over = rows_over(window.h, y, OH);
                 if (over.begin == before.begin && over.end == before.end) {
                     __builtin_memcpy(row, row - W, W * sizeof(T));
                     continue;

@@ -23,8 +23,8 @@ constexpr bool small_rather_than_fast = false;
 template <class T>
 constexpr Index vector_lanes = PYCONV_VECTOR_BYTES / Index(sizeof(T));
 constexpr bool is_avx512 = PYCONV_VECTOR_BYTES == 64;  // 32 registers, and shuffles of whole vectors
-// Some algorithms are worth it with AVX-512 alone, and there for floats: doubles, which seldom hurry, would double their
-// size.
+// Some algorithms are worth it with AVX-512 alone, and there for floats: doubles, which seldom hurry, would double
+// their size.
 template <class T>
 constexpr bool is_avx512_float = is_avx512 && sizeof(T) == sizeof(float);
 
@@ -121,15 +121,17 @@ inline void store_bytes(std::uint8_t* to, WholeLanes<T, N> values) {
     }
 }
 
-// Sequence<0, ..., N - 1> is Counting<N>::Type: the lane numbers that a shuffle takes as constants.
+// Counting<N> is Sequence<0, ..., N - 1>: the lane numbers that a shuffle takes as constants.
 template <int... I>
 struct Sequence {};
 template <int N, int... I>
-struct Counting : Counting<N - 1, N - 1, I...> {};
+struct CountDown : CountDown<N - 1, N - 1, I...> {};
 template <int... I>
-struct Counting<0, I...> {
+struct CountDown<0, I...> {
     typedef Sequence<I...> Type;
 };
+template <int N>
+using Counting = typename CountDown<N>::Type;
 
 // Every second lane of two vectors side by side: of `low` from lane LowOdd on, of `high` from HighOdd on. AVX2 shuffles
 // within each 16 bytes in one instruction, so of vectors of 32 bytes the result is out of order until restore_order.
@@ -177,7 +179,7 @@ struct Pairs {
 template <int N, class T>
 inline Pairs<T, N> load_pairs(const T* from) {
     const Lanes<T, N> low = load<N>(from), high = load<N>(from + N);
-    const typename Counting<N>::Type lanes;
+    const Counting<N> lanes;
     return {every_second<0, 0>(low, high, lanes), every_second<1, 1>(low, high, lanes)};
 }
 
@@ -187,7 +189,7 @@ inline Lanes<T, N> load_every(const T* from, Index stride) {
     if constexpr (N == 1 || Stride == 1) {
         return load<N>(from);
     } else if constexpr (Stride > 0) {
-        return load_strided<Stride>(from, typename Counting<N>::Type());
+        return load_strided<Stride>(from, Counting<N>());
     } else {
         Lanes<T, N> values{};
         for (int i = 0; i < N; ++i) values[i] = from[i * stride];
@@ -213,7 +215,7 @@ template <class T, int N = int(vector_lanes<T>)>
 inline void alternate(T* to, const T* even, const T* odd, Index count) {
     Index i = 0;
     for (; 2 * (i + N) <= count; i += N)
-        store_alternately(to + 2 * i, load<N>(even + i), load<N>(odd + i), typename Counting<N>::Type());
+        store_alternately(to + 2 * i, load<N>(even + i), load<N>(odd + i), Counting<N>());
     if constexpr (N > 1)
         alternate<T, N / 2>(to + 2 * i, even + i, odd + i, count - 2 * i);
     else if (2 * i < count)
@@ -243,18 +245,6 @@ inline void with_constant(Index number, const Body& body) {
     body(Constant<most>());
 }
 
-// Calls body(Constant<N>()) with N the lanes of the widest vector, from 4 numbers up, that fits into `count` numbers;
-// with 1 where none does.
-template <class T, int N = int(vector_lanes<T>), class Body>
-inline void with_lanes(Index count, const Body& body) {
-    if constexpr (N < 4)
-        body(Constant<1>());
-    else if (count >= N)
-        body(Constant<N>());
-    else
-        with_lanes<T, N / 2>(count, body);
-}
-
 // to[0..count) = value, by the widest vectors that fit; the last may overlap the one before.
 template <class T, int N = int(vector_lanes<T>)>
 inline void fill_few(T* to, Index count, T value) {
@@ -274,13 +264,13 @@ PYCONV_ONCE void fill(T* to, Index count, T value) {
     fill_few(to, count, value);
 }
 
-// to[0..count) = from[0..count), by the widest vectors that fit; the last may overlap the one before.
-template <class T, int N = int(vector_lanes<T>)>
+// to[i] = from[i * stride] for i < count, by the widest vectors that fit; the last may overlap the one before.
+template <int stride = 1, class T, int N = int(vector_lanes<T>)>
 inline void copy(T* to, const T* from, Index count) {
     if constexpr (N > 1) {
-        if (count < N) return copy<T, N / 2>(to, from, count);
-        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load<N>(from + i));
-        store<N>(to + count - N, load<N>(from + count - N));
+        if (count < N) return copy<stride, T, N / 2>(to, from, count);
+        for (Index i = 0; i + N < count; i += N) store<N>(to + i, load_every<N, stride>(from + stride * i, stride));
+        store<N>(to + count - N, load_every<N, stride>(from + stride * (count - N), stride));
     } else if (count > 0) {
         *to = *from;
     }

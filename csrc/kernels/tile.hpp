@@ -169,7 +169,7 @@ MultiplyTile<T> tile_kernel_at(Index index, Sequence<I...>) {
 template <class T>
 MultiplyTile<T> tile_of(Index rows, Index vectors) {
     return tile_kernel_at<T>((vectors - 1) * tile_rows + rows - 1,
-                             typename Counting<int(tile_rows * tile_vectors)>::Type());
+                             Counting<int(tile_rows * tile_vectors)>());
 }
 
 // The same for the first `columns` columns: by way of a whole tile where they end within a vector.

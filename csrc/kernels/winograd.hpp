@@ -43,7 +43,7 @@ void write_tiles(const T* sums, Index tiles, Index vectors, T bias, bool relu, c
             Vector<T> even = load<L>(sums + 2 * i * tiles + v * L) + bias;
             Vector<T> odd = load<L>(sums + (2 * i + 1) * tiles + v * L) + bias;
             if (relu) even = even <= 0 ? Vector<T>{} : even, odd = odd <= 0 ? Vector<T>{} : odd;
-            store_alternately(rows[i] + 2 * v * L, even, odd, typename Counting<int(L)>::Type());
+            store_alternately(rows[i] + 2 * v * L, even, odd, Counting<int(L)>());
         }
     for (Index r = 0; r < run_count; ++r)
         for (Index i = 0; i < runs[r].rows; ++i)
@@ -108,7 +108,7 @@ void convolve_winograd(const T* x, const Weights<T>& all_weights, const T* b, T*
             T* const sums = M + M_size;
             T* const part_U = sums + sums_size;
             TileRun* const runs = all_runs.data() + part * tiles;
-            const Range mine = strips.units(f_tiles, parts, part);
+            const Range mine = share_units(strips, strips.tiles, f_tiles, parts, part);
             for (Index unit = mine.begin; unit < mine.end;) {
                 const Range here = strips.at(unit / f_tiles);
                 const Range f_range{unit % f_tiles, smaller(f_tiles, unit % f_tiles + mine.end - unit)};

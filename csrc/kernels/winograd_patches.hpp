@@ -36,9 +36,7 @@ struct TileStrips {
           most_rows(divided_up(size - 1, across.w) + 1) {}
 
     Range at(Index strip) const { return {strip * size, smaller(tiles, (strip + 1) * size)}; }
-
     Index strip_of(Index tile) const { return tile / size; }
-    Range units(Index pieces, int parts, int part) const { return share_units(*this, tiles, pieces, parts, part); }
 
     // Lines are copied whole for every strip that needs some of their pixels: how often, where rows of tiles are long.
     double times_copied() const { return across.w > size ? double(across.w) / double(size) : 1; }
