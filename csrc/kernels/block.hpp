@@ -6,8 +6,8 @@
 //
 // The pooling windows stand side by side. A pool of 1x1 is none: there is no argmax then. The convolution's output
 // (N, FN, OH, OW) never exists as a whole: with 2x2 windows a sum is pooled in the register it was made in
-// (convolution_direct.hpp); with others, and where Winograd's algorithm is faster than that, a few images of it exist
-// at a time, as they do of its gradient.
+// (convolution_direct.hpp); with others, and where Winograd's algorithm or the depthwise kernels are faster than that, a
+// few images of it exist at a time, as they do of its gradient.
 #pragma once
 
 #include "columns.hpp"
@@ -34,7 +34,8 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
     const Sizes s(filter, output, groups);
     const Geometry g(input, output, window, true);
     if (pool.h == 1 && pool.w == 1) return convolve_forward(x, W, b, y, g, s, groups, true);
-    if (pool.h == 2 && pool.w == 2 && (s.CG == 1 || !winograd_pays(g, s.FG, s.CG, false))) {
+    const bool has_better = is_depthwise(s, groups) || (s.CG > 1 && winograd_pays(g, s.FG, s.CG, false));
+    if (pool.h == 2 && pool.w == 2 && !has_better) {
         const DirectGeometry<T> direct(input, output, window, s.CG, 2);
         if (direct.fits())
             return convolve_direct(x, W, b, y, static_cast<std::uint8_t*>(argmax), direct, s, groups, true);

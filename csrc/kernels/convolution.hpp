@@ -190,9 +190,9 @@ void convolve_forward(const T* x, const T* W, const T* b, T* y, const Geometry& 
     }
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;
-    if (is_depthwise(s, groups) && !relu)
+    if (is_depthwise(s, groups))
         return convolve_planes(x, W, g.taps, taps.data(), b, Placed<T>{y, groups * s.P, s.P, g.output.w, 1},
-                               Geometry(g.input, g.output, g.window, false));
+                               Geometry(g.input, g.output, g.window, false), relu);
     convolve(x, Weights<T>{W, s.K, g.taps, taps.data(), s.FG * s.K}, b, y, g, s.FG, s.CG, groups, relu);
 }
 

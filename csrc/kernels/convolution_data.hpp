@@ -69,7 +69,7 @@ void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter
             const Geometry g({input.n, filter.n, output.h, output.w}, {h.pixels, w.pixels}, {h.window, w.window},
                              !depthwise);
             if (depthwise)
-                convolve_planes(dout, W, s.K, taps.data(), no_bias, pixels, g);
+                convolve_planes(dout, W, s.K, taps.data(), no_bias, pixels, g, false);
             else
                 convolve(dout, Weights<T>{W, filter.h * filter.w, s.K, taps.data(), s.FG * s.K}, no_bias, dx, g, s.CG,
                          s.FG, groups, false);

@@ -64,7 +64,8 @@ void filter_run(const T* from, const Index* offsets, const T* w, Index taps, T b
 
 // Results where depthwise_rows.hpp has a kernel for the window: y (N, C, OH, OW), the taps as convolve_planes has them.
 template <class T>
-void filter_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, T* y, const Geometry& g) {
+void filter_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, T* y, const Geometry& g,
+                   bool relu) {
     const Index C = g.input.c, OH = g.output.h, OW = g.output.w;
     Index lanes = 0;
     auto filter = filter_strip<int(vector_lanes<T>), 3, T>;
@@ -95,6 +96,7 @@ void filter_planes(const T* x, const T* w, Index w_step, const Index* order, con
             T* const results = direct ? to : rows;
             filter(cuts, cuts.lines(g, x, plane, strip, copies), strip.size(), w + c * w_step, order, b ? b[c] : T(0),
                    masks.data(), results, OW);
+            if (relu) pass_relu(results, results, results, size);
             if (!direct) copy(to, rows, size);
             to += size;
             if (++at < cuts.per_plane) continue;
@@ -108,11 +110,11 @@ void filter_planes(const T* x, const T* w, Index w_step, const Index* order, con
 // lines are copied, zeros around them, and stay in the cache while they are filtered.
 template <class T>
 void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, const Placed<T>& y,
-                     const Geometry& g) {
+                     const Geometry& g, bool relu) {
     constexpr Index L = vector_lanes<T>;
     const Index C = g.input.c, OW = g.output.w;
     if (has_row_kernel(g) && y.column_step == 1 && y.row_step == OW)
-        return filter_planes(x, w, w_step, order, b, y.data, g);
+        return filter_planes(x, w, w_step, order, b, y.data, g, relu);
     const Strips<T> strips(g.input.n, g.output, true);
     // With stride 1 the rows of a strip are filtered as one, together with what lies between them.
     const bool as_one = g.window.h.stride == 1 && g.window.w.stride == 1;
@@ -144,6 +146,7 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
             else
                 for (Index row = 0; row < strip.size(); ++row)
                     filter_run(lines + row_start[row], offsets, taps, g.taps, bias, OW, rows + row * row_size);
+            if (relu) pass_relu(rows, rows, rows, (strip.size() - 1) * row_size + OW);
             y.take_rows(g, strip, c, rows, row_size);
         }
     });
