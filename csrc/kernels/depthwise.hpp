@@ -11,6 +11,20 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
+// to[2 * i] = from[i]; what lies between stays.
+template <class T, int N = int(vector_lanes<T>)>
+inline void spread_pairs(T* to, const T* from, Index count) {
+    Index i = 0;
+    for (; i + N < count; i += N) {
+        const Lanes<T, N> between = load_every<N, 2>(to + 2 * i + 1, 2);
+        store_alternately(to + 2 * i, load<N>(from + i), between, Counting<N>());
+    }
+    if constexpr (N > 4)
+        spread_pairs<T, N / 2>(to + 2 * i, from + i, count - i);
+    else
+        spread(to + 2 * i, 2, from + i, count - i);
+}
+
 // Where results go: y(n, c, oy, ox) at the given steps.
 template <class T>
 struct Placed {
@@ -30,36 +44,38 @@ struct Placed {
         const Index OH = g.output.h, OW = g.output.w;
         T* to = data + strip.begin / OH * image_step + c * channel_step + strip.begin % OH * row_step;
         for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step)
-            spread(to, column_step, from, OW);
+            if (!small_rather_than_fast && column_step == 2)
+                spread_pairs(to, from, OW);
+            else
+                spread(to, column_step, from, OW);
     }
 };
 
-// to[p] = b + sum over taps of w[tap] * from[offsets[tap] + p] for p in [begin, end), a number of vectors at a time
-// while that many fit. Answers where it stopped.
+// to[i * to_step + lane] = b + sum over taps of w[tap] * from[offsets[tap] + i * from_step + lane] for vectors i from
+// `begin` on, a number of them at a time while that many are left before `end`. Answers where it stopped.
 template <int vectors, class T>
-inline Index filter_vectors(const T* from, const Index* offsets, const T* w, Index taps, T b, Index begin, Index end,
-                            T* to) {
-    using V = Vector<T>;
-    for (; begin + vectors * vector_lanes<T> <= end; begin += vectors * vector_lanes<T>) {
-        V sum[vectors];
-        repeat<vectors>([&](auto v) { sum[v.value] = broadcast<int(vector_lanes<T>)>(b); });
+inline Index filter_vectors(const T* from, Index from_step, const Index* offsets, const T* w, Index taps, T b,
+                            Index begin, Index end, T* to, Index to_step) {
+    constexpr int L = int(vector_lanes<T>);
+    for (; begin + vectors <= end; begin += vectors) {
+        Vector<T> sum[vectors];
+        repeat<vectors>([&](auto v) { sum[v.value] = broadcast<L>(b); });
         for (Index tap = 0; tap < taps; ++tap) {
-            const V* at = reinterpret_cast<const V*>(from + offsets[tap] + begin);
-            repeat<vectors>([&](auto v) { sum[v.value] += w[tap] * at[v.value]; });
+            const T* const at = from + offsets[tap] + begin * from_step;
+            repeat<vectors>([&](auto v) { sum[v.value] += w[tap] * load<L>(at + v.value * from_step); });
         }
-        repeat<vectors>([&](auto v) { reinterpret_cast<V*>(to + begin)[v.value] = sum[v.value]; });
+        repeat<vectors>([&](auto v) { store<L>(to + (begin + v.value) * to_step, sum[v.value]); });
     }
     return begin;
 }
 
-// The same for p in [0, count). Behind `from` and `to` there is room for what whole vectors reach beyond.
+// The same for `count` vectors, as many together as have sums that do not wait for each other.
 template <class T>
-void filter_run(const T* from, const Index* offsets, const T* w, Index taps, T b, Index count, T* to) {
-    const Index end = rounded_up(count, vector_lanes<T>);
-    Index done = filter_vectors<8>(from, offsets, w, taps, b, 0, end, to);
-    done = filter_vectors<4>(from, offsets, w, taps, b, done, end, to);
-    done = filter_vectors<2>(from, offsets, w, taps, b, done, end, to);
-    filter_vectors<1>(from, offsets, w, taps, b, done, end, to);
+void filter_all(const T* from, Index from_step, const Index* offsets, const T* w, Index taps, T b, Index count, T* to,
+                Index to_step) {
+    Index done = filter_vectors<8>(from, from_step, offsets, w, taps, b, 0, count, to, to_step);
+    done = filter_vectors<4>(from, from_step, offsets, w, taps, b, done, count, to, to_step);
+    filter_vectors<1>(from, from_step, offsets, w, taps, b, done, count, to, to_step);
 }
 
 // Results where depthwise_rows.hpp has a kernel for the window: y (N, C, OH, OW), the taps as convolve_planes has them.
@@ -123,29 +139,29 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
     const Index lines_size = g.lines_size(strips.rows) + 2 * L, rows_size = strips.rows * row_size + L;
     const Index part_size = rounded_up(lines_size + rows_size + g.taps, 64 / Index(sizeof(T)));
     const Scratch<T> scratch(parts * part_size);
-    const Scratch<Index> tables(g.taps + parts * strips.rows);
-    Index* const offsets = tables.data();
-    g.find_offsets(offsets);
+    const Scratch<Index> offsets(g.taps);
+    g.find_offsets(offsets.data());
     run_each(parts, [&](int part) {
         T* const lines = scratch.data() + part * part_size;
         T* const rows = lines + lines_size;
         T* const taps = rows + rows_size;
-        Index* const row_start = offsets + g.taps + part * strips.rows;
         const Range mine = share(units, parts, part);
         fill(lines, lines_size, T(0));
         for (Index unit = mine.begin; unit < mine.end; ++unit) {
             // strips of a plane, planes of an image: memory is read in order
             const Index n = unit / strips.per_image / C, c = unit / strips.per_image % C;
             const Range strip = strips.at(n * strips.per_image + unit % strips.per_image);
-            g.find_rows(strip, row_start);
             copy_lines(g, x, {c, c + 1}, strip, lines, lines_size, strips.per_image > 1);
             for (Index t = 0; t < g.taps; ++t) taps[t] = w[c * w_step + order[t]];
             const T bias = b ? b[c] : T(0);
-            if (as_one)
-                filter_run(lines, offsets, taps, g.taps, bias, (strip.size() - 1) * g.pitch + OW, rows);
-            else
-                for (Index row = 0; row < strip.size(); ++row)
-                    filter_run(lines + row_start[row], offsets, taps, g.taps, bias, OW, rows + row * row_size);
+            if (as_one) {
+                const Index count = divided_up((strip.size() - 1) * g.pitch + OW, L);
+                filter_all(lines, L, offsets.data(), taps, g.taps, bias, count, rows, L);
+            } else {
+                for (Index q = 0; q < row_size; q += L)  // of all rows at once
+                    filter_all(lines + q, g.window.h.stride * g.pitch, offsets.data(), taps, g.taps, bias,
+                               strip.size(), rows + q, row_size);
+            }
             if (relu) pass_relu(rows, rows, rows, (strip.size() - 1) * row_size + OW);
             y.take_rows(g, strip, c, rows, row_size);
         }
