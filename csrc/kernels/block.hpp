@@ -6,8 +6,8 @@
 //
 // The pooling windows stand side by side. A pool of 1x1 is none: there is no argmax then. The convolution's output
 // (N, FN, OH, OW) never exists as a whole: with 2x2 windows a sum is pooled in the register it was made in
-// (convolution_direct.hpp); with others, and where Winograd's algorithm or a depthwise kernel is faster, a few images of
-// it exist at a time, as they do of its gradient.
+// (convolution_direct.hpp); with others, and where Winograd's algorithm or a depthwise kernel is faster, a few images
+// of it exist at a time, as they do of its gradient.
 #pragma once
 
 #include "columns.hpp"
