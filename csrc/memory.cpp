@@ -120,7 +120,14 @@ void* try_reallocate(void* memory, std::size_t bytes) noexcept {
     return moved;
 }
 
-void out_of_memory() { throw std::bad_alloc(); }
+void out_of_memory() {
+    struct OutOfMemory : std::bad_alloc {
+        const char* what() const noexcept override {
+            return "there is not enough memory for the result of this call, or for the padded rows it works on";
+        }
+    };
+    throw OutOfMemory();
+}
 
 void* allocate(std::size_t bytes) {
     if (void* const memory = try_allocate(bytes)) return memory;

@@ -42,14 +42,24 @@ from .ops import (
 from .system import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from . import datasets, explain, gradient_check, layers, networks, optimizers, weights
+    from . import (
+        datasets,
+        explain,
+        gradient_check,
+        layers,
+        networks,
+        optimizers,
+        verification,
+        weights,
+    )
     from .profiling.network import profile
     from .trainer import Trainer
     from .verification import KernelError
 
 # Loaded at first use: importing pyconv for a kernel costs little more than importing NumPy.
 _LAZY_MODULES = (
-    "datasets", "explain", "gradient_check", "layers", "networks", "optimizers", "weights",
+    "datasets", "explain", "gradient_check", "layers", "networks", "optimizers", "verification",
+    "weights",
 )  # fmt: skip
 
 __all__ = [
@@ -83,6 +93,7 @@ __all__ = [
     "relu_backward",
     "set_num_threads",
     "use_backend",
+    "verification",
     "weights",
 ]
 

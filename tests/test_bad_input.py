@@ -57,6 +57,13 @@ def arrays_of(name):
 
 
 FUNCTIONS = list(accepted())
+
+
+def takes(argument):
+    """The functions that have this parameter."""
+    return [f for f in FUNCTIONS if argument in inspect.signature(getattr(pyconv, f)).parameters]
+
+
 ARRAYS = [(name, argument) for name in FUNCTIONS for argument in arrays_of(name)]
 
 
@@ -197,7 +204,7 @@ BAD_SIZES = [
 
 @pytest.mark.parametrize(("argument", "value", "error", "says"), BAD_SIZES)
 def test_a_size_out_of_range_is_named_with_its_bound(backend, argument, value, error, says):
-    having = [f for f in FUNCTIONS if argument in inspect.signature(getattr(pyconv, f)).parameters]
+    having = takes(argument)
     assert having
     for name in having:
         assert_refused(name, {argument: value}, error, says)
@@ -214,6 +221,8 @@ MISFITS = [
     ("conv2d", {"x": zeros(2, 6, 6, 7)}, r"\(2, 6, 6, 7\) has 6 channels .*\(6, 3, 3, 2\) would"),
     ("conv2d", {"W": zeros(6, 2, 7, 2)}, "reaches over 7×2 pixels.* has only 6×7"),
     ("conv2d", {"b": zeros(5)}, r"b has shape \(5,\), but 6 filters .* shape \(6,\)"),
+    ("conv2d_backward_data", {"input_shape": zeros(2, 4, 6, 7)}, r"must be 4 sizes "
+     r"\(N, C, H, W\) in a tuple, not an array of shape \(2, 4, 6, 7\); give the array's \.shape"),
     ("conv2d_backward_data", {"dout": zeros(2, 6, 4, 7)}, r"dout has shape \(2, 6, 4, 7\), but the "
      r"convolution of input \(2, 4, 6, 7\) with W \(6, 2, 3, 2\) has shape \(2, 6, 4, 6\)"),
     ("conv2d_backward_weight", {"dout": zeros(1, 6, 4, 6)}, r"\(1, 6, 4, 6\), .*\(2, 6, 4, 6\)"),
@@ -243,6 +252,11 @@ MISFITS = [
 @pytest.mark.parametrize(("name", "changes", "says"), MISFITS)
 def test_shapes_that_do_not_fit_are_named_with_what_would(backend, name, changes, says):
     assert_refused(name, changes, ValueError, says)
+
+
+def test_a_number_is_no_bias(backend):
+    says = r"b must be an array \(6,\), one number for each of 6 filters, not 1"
+    assert_refused("conv2d", {"b": 1}, TypeError, says)
 
 
 @pytest.mark.parametrize(
@@ -282,8 +296,26 @@ FAR = [
 @pytest.mark.parametrize(("stride", "pad", "dilation", "pool"), FAR)
 def test_windows_that_reach_too_far_are_a_memory_error(stride, pad, dilation, pool):
     x, W = zeros(1, 1, 8, 8), zeros(1, 1, 2, 2)
-    with pytest.raises(MemoryError):
+    with pytest.raises(MemoryError, match=r"not enough memory for .* or for the padded rows"):
         pyconv.conv2d_block(x, W, None, stride, pad, dilation, 1, pool)
+
+
+@pytest.mark.parametrize("name", takes("stride"))
+def test_a_stride_beyond_the_image_leads_nowhere_and_takes_no_room(name):
+    gradients_of_one_window = {
+        "col2im": {"col": zeros(2, 24) + 1},
+        "conv2d_backward_data": {"dout": zeros(2, 6, 1, 1) + 1},
+        "conv2d_backward_weight": {"dout": zeros(2, 6, 1, 1) + 1},
+        "max_pool2d_backward": {"dout": zeros(2, 4, 1, 1) + 1, "argmax": winners(2)[..., :1, :1]},
+        "avg_pool2d_backward": {"dout": zeros(2, 4, 1, 1) + 1},
+        "conv2d_block": {"pool": 1},
+        "conv2d_block_backward": {
+            "pool": 1, "argmax": None, "y": zeros(2, 6, 1, 1) + 1, "dout": zeros(2, 6, 1, 1) + 1,
+        },
+    }  # fmt: skip
+    arguments = accepted()[name] | gradients_of_one_window.get(name, {})
+    with pyconv.use_backend("check"):
+        getattr(pyconv, name)(**arguments, stride=2**31 - 1)
 
 
 def test_same_padding_beyond_the_largest_size_is_refused():

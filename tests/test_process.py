@@ -294,6 +294,7 @@ LAZY_MODULES = [
     "layers",
     "networks",
     "optimizers",
+    "verification",
     "weights",
 ]
 LAZY = ["KernelError", "Trainer", "profile", *LAZY_MODULES]

@@ -9,6 +9,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -49,7 +50,7 @@ inline void require(bool holds, const char* sentence) {
 inline Index product(std::initializer_list<Index> sizes) {
     Index count = 1;
     for (Index size : sizes)
-        if (__builtin_mul_overflow(count, size > 0 ? size : 1, &count)) throw std::bad_alloc();
+        if (__builtin_mul_overflow(count, size > 0 ? size : 1, &count)) out_of_memory();
     return count;
 }
 
@@ -66,10 +67,13 @@ inline Shape image_shape(const Sizes4& sizes) {
     return {sizes[0], sizes[1], sizes[2], sizes[3]};
 }
 
-inline Window window_of(const WindowFields& f) {
+// The window over images of this size. A stride beyond the padded image leads nowhere, as one of its length does, but
+// would have kernels make room for it.
+inline Window window_of(const WindowFields& f, const Shape& input) {
     for (int i = 0; i < 10; ++i)
         require(f[i] >= (i < 6) && f[i] <= INT32_MAX, "a field of the window is out of range");
-    return {{f[0], f[2], f[4], f[6], f[7]}, {f[1], f[3], f[5], f[8], f[9]}};
+    const Index height = input.h + f[6] + f[7], width = input.w + f[8] + f[9];
+    return {{f[0], std::min(f[2], height), f[4], f[6], f[7]}, {f[1], std::min(f[3], width), f[5], f[8], f[9]}};
 }
 
 inline Extent output_of(const Window& window, const Shape& input, bool ceil_mode = false) {

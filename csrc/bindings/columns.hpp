@@ -14,7 +14,7 @@ inline Extent column_matrix(const Shape& input, const Extent& output, const Wind
 template <class T>
 Array<T> im2col(const Array<T>& x, const WindowFields& fields) {
     const Shape input = shape_of(x, "x must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = output_of(window, input);
     const Extent size = column_matrix(input, output, window);
     Array<T> col = allocate<T>({size.h, size.w});
@@ -25,7 +25,7 @@ Array<T> im2col(const Array<T>& x, const WindowFields& fields) {
 template <class T>
 Array<T> col2im(const Array<T>& col, const Sizes4& input_shape, const WindowFields& fields) {
     const Shape input = image_shape(input_shape);
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = output_of(window, input);
     const Extent size = column_matrix(input, output, window);
     require(col.ndim() == 2 && col.shape(0) == size.h && col.shape(1) == size.w,

@@ -24,7 +24,7 @@ template <class T>
 Array<T> conv2d(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b, const WindowFields& fields,
                 Index groups) {
     const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = convolved_extent(input, filter, window, groups);
     require(!b || (b->ndim() == 1 && b->shape(0) == filter.n), "b must have one entry per filter");
     Array<T> y = like<T>({input.n, filter.n, output.h, output.w});
@@ -37,7 +37,7 @@ template <class T>
 Array<T> conv2d_backward_data(const Array<T>& dout, const Array<T>& W, const Sizes4& input_shape,
                               const WindowFields& fields, Index groups) {
     const Shape input = image_shape(input_shape), filter = shape_of(W, "W must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = convolved_extent(input, filter, window, groups);
     require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
     Array<T> dx = like<T>(input);
@@ -50,7 +50,7 @@ template <class T>
 py::tuple conv2d_backward_weight(const Array<T>& x, const Array<T>& dout, const Sizes4& filter_shape,
                                  const WindowFields& fields, Index groups) {
     const Shape input = shape_of(x, "x must have 4 dimensions"), filter = image_shape(filter_shape);
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = convolved_extent(input, filter, window, groups);
     require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, output);
     Array<T> dW = like<T>(filter);
@@ -72,7 +72,7 @@ template <class T>
 Array<T> convolved_block(const Array<T>& x, const Array<T>& W, const std::optional<Array<T>>& b,
                          const WindowFields& fields, Index groups, const Sizes2& pool, py::object* argmax) {
     const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = convolved_extent(input, filter, window, groups), pooled = pooled_block(output, pool);
     require(!b || (b->ndim() == 1 && b->shape(0) == filter.n), "b must have one entry per filter");
     product({filter.n, output.h, output.w, Index(sizeof(T))});  // scratch for one image
@@ -103,7 +103,7 @@ py::tuple conv2d_block_backward(const Array<T>& x, const Array<T>& W, const Arra
                                 const std::optional<py::array>& argmax, const WindowFields& fields, Index groups,
                                 const Sizes2& pool, bool need_dx) {
     const Shape input = shape_of(x, "x must have 4 dimensions"), filter = shape_of(W, "W must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = convolved_extent(input, filter, window, groups), pooled = pooled_block(output, pool);
     require_gradient(shape_of(y, "y must have 4 dimensions"), input, filter, pooled);
     require_gradient(shape_of(dout, "dout must have 4 dimensions"), input, filter, pooled);

@@ -17,7 +17,7 @@ inline Extent pooled_extent(const Window& window, const Shape& input, const Shap
 template <class T>
 py::tuple max_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mode) {
     const Shape input = shape_of(x, "x must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = output_of(window, input, ceil_mode);
     const Shape pooled{input.n, input.c, output.h, output.w};
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
@@ -41,7 +41,7 @@ template <class T>
 Array<T> max_pool2d_backward(const Array<T>& dout, const py::array& argmax, const Sizes4& input_shape,
                              const WindowFields& fields) {
     const Shape gradient = shape_of(dout, "dout must have 4 dimensions"), input = image_shape(input_shape);
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = pooled_extent(window, input, gradient);
     require(gradient.n == input.n && gradient.c == input.c, "dout and input_shape differ in images or channels");
     const int bytes = smallest_unsigned(window.h.filter * window.w.filter - 1);
@@ -55,7 +55,7 @@ Array<T> max_pool2d_backward(const Array<T>& dout, const py::array& argmax, cons
 template <class T>
 Array<T> avg_pool2d(const Array<T>& x, const WindowFields& fields, bool ceil_mode, bool count_include_pad) {
     const Shape input = shape_of(x, "x must have 4 dimensions");
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = output_of(window, input, ceil_mode);
     Array<T> y = like<T>({input.n, input.c, output.h, output.w});
     run(kernels<T>().avg_pool2d, elements(x), y.mutable_data(), input, output, window, count_include_pad);
@@ -66,7 +66,7 @@ template <class T>
 Array<T> avg_pool2d_backward(const Array<T>& dout, const Sizes4& input_shape, const WindowFields& fields,
                              bool count_include_pad) {
     const Shape gradient = shape_of(dout, "dout must have 4 dimensions"), input = image_shape(input_shape);
-    const Window window = window_of(fields);
+    const Window window = window_of(fields, input);
     const Extent output = pooled_extent(window, input, gradient);
     require(gradient.n == input.n && gradient.c == input.c, "dout and input_shape differ in images or channels");
     Array<T> dx = like<T>(input);
