@@ -42,16 +42,7 @@ from .ops import (
 from .system import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from . import (
-        datasets,
-        explain,
-        gradient_check,
-        layers,
-        networks,
-        optimizers,
-        verification,
-        weights,
-    )
+    from . import datasets, explain, gradient_check, layers, networks, optimizers, weights
     from .profiling.network import profile
     from .trainer import Trainer
     from .verification import KernelError

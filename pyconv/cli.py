@@ -286,7 +286,7 @@ def profile(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images a call.", show_default="the shape's own")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, float64, or both with a comma.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32, float64, or both by a comma.")] = "float32",
     threads: Annotated[
         str | None,
         typer.Option(

@@ -69,13 +69,9 @@ def same_dtype(**arrays: Array | None) -> None:
 
 def shape4(name: str, value: object, axes: str = "(N, C, H, W)") -> Shape4:
     """Four sizes; only the first may be 0, and only where it is the batch N."""
-    if isinstance(value, np.ndarray):
-        raise ValueError(
-            f"{name} must be 4 sizes {axes} in a tuple, not an array of shape {value.shape}; "
-            "give the array's .shape"
-        )
     if not isinstance(value, tuple | list) or len(value) != 4:
-        raise ValueError(f"{name} must be 4 sizes {axes}, not {value!r}")
+        found = f"an array {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+        raise ValueError(f"{name} must be 4 sizes {axes}, not {found}")
     first = 0 if axes.startswith("(N") else 1
     return (
         whole(f"{name}[0]", value[0], first),
@@ -129,9 +125,7 @@ def bias(b: object, count: int, of: str) -> Array | None:
     if b is None or (isinstance(b, int | float | np.number) and b is not False and b == 0):
         return None
     if isinstance(b, int | float | np.number):
-        raise TypeError(
-            f"b must be an array ({count},), one number for each of {count} {of}, not {b}"
-        )
+        raise TypeError(f"b must be an array ({count},) for {count} {of}, not {b}")
     b = array("b", b, "(FN,)" if of == "filters" else "(M,)")
     if b.shape != (count,):
         raise ValueError(f"b has shape {b.shape}, but {count} {of} want a bias of shape ({count},)")
