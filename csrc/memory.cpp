@@ -129,6 +129,12 @@ void out_of_memory() {
     throw OutOfMemory();
 }
 
+Index numbers_of_lines(Index lines, Index pitch) {
+    constexpr Index most = Index(1) << 34;
+    if (lines > 0 && pitch > most / lines) out_of_memory();
+    return lines * pitch;
+}
+
 void* allocate(std::size_t bytes) {
     if (void* const memory = try_allocate(bytes)) return memory;
     out_of_memory();

@@ -21,6 +21,9 @@ void release(void* memory) noexcept;
 
 [[noreturn]] void out_of_memory();  // std::bad_alloc, which kernels do not include
 void* allocate(std::size_t bytes);  // the same, or std::bad_alloc
+// How many numbers these lines of an image have. Windows may reach through more padding than any memory, or any
+// integer, holds: std::bad_alloc then.
+Index numbers_of_lines(Index lines, Index pitch);
 
 // In a namespace without a name, as it is instantiated in sources compiled for AVX: each keeps its copy.
 namespace {

@@ -13,7 +13,6 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <type_traits>

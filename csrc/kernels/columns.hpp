@@ -90,9 +90,7 @@ void im2col(const T* x, T* col, Shape input, Extent output, Window window) {
     const auto copy_exactly = made_for<CopyWindows<T, false>>(w), copy_running_on = made_for<CopyWindows<T, true>>(w);
     const bool padded = h.pad_before || h.pad_after || w.pad_before || w.pad_after;
     const Index pitch = padded ? w.pad_before + input.w + w.pad_after : input.w;
-    const bool by_lines = copy_exactly && padded;
-    if (by_lines && pitch > (Index(1) << 34) / count) out_of_memory();  // padding has no bounds
-    const Index lines_size = by_lines ? count * pitch : 0;
+    const Index lines_size = copy_exactly && padded ? numbers_of_lines(count, pitch) : 0;
     const Scratch<Index> starts(copy_exactly ? count : 0);
     if (copy_exactly)
         for (Index i = 0; i < count; ++i)

@@ -114,12 +114,7 @@ struct Geometry {
     }
 
     // Numbers of them, of one channel.
-    PYCONV_SETUP Index lines_size(Index rows) const {
-        // Windows may reach through more padding than any memory, or any integer, holds.
-        const Index lines = most_lines(rows), most = Index(1) << 34;
-        if (lines > 0 && pitch > most / lines) out_of_memory();
-        return lines * pitch;
-    }
+    Index lines_size(Index rows) const { return numbers_of_lines(most_lines(rows), pitch); }
 
     // row_start of a strip. In place, lines are those of the whole input and channels lie h*w apart.
     void find_rows(Range strip, Index* row_start) const {

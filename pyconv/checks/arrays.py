@@ -122,9 +122,11 @@ def flag(name: str, value: object) -> None:
 
 def bias(b: object, count: int, of: str) -> Array | None:
     """A bias of `count` entries; None or the book's scalar 0 where there is none."""
-    if b is None or (isinstance(b, int | float | np.number) and b is not False and b == 0):
+    if b is None:
         return None
     if isinstance(b, int | float | np.number):
+        if b is not False and b == 0:
+            return None
         raise TypeError(f"b must be an array ({count},) for {count} {of}, not {b}")
     b = array("b", b, "(FN,)" if of == "filters" else "(M,)")
     if b.shape != (count,):
