@@ -261,15 +261,19 @@ def test_blocks_of_every_size(groups, step, pad, dtype):
 
 
 # Depthwise rows from narrower than the narrowest vector to several of the widest, of filters that
-# have kernels of their own and one that has none; then planes of several strips of rows.
+# have kernels of their own and some that have none; then planes of several strips of rows.
 DEPTHWISE = ["conv2d", "conv2d_backward_data", "conv2d_backward_weight"]
 WIDTHS = [*range(1, 20), 23, 24, 31, 32, 33, 48, 50, 63, 64, 65, 70]
+DEPTHWISE_WINDOWS = [
+    (3, 1, 1), (5, 1, 1), (7, 1, 1), (3, 2, 1), (5, 2, 1),
+    (7, 2, 1), (4, 1, 1), (3, 3, 1), (3, 1, 2),
+]  # fmt: skip
 DEPTHWISE_PADS = [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 0), (0, 2)), ((6, 7), (9, 3))]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pad", DEPTHWISE_PADS)
-@pytest.mark.parametrize("window", [(3, 1, 1), (5, 1, 1), (4, 1, 1), (3, 2, 1), (3, 1, 2)])
+@pytest.mark.parametrize("window", DEPTHWISE_WINDOWS)
 @pytest.mark.parametrize("name", DEPTHWISE)
 def test_depthwise_rows_of_every_width(name, window, pad, dtype, set_threads):
     size, stride, dilation = window
@@ -288,28 +292,35 @@ def test_depthwise_rows_of_every_width(name, window, pad, dtype, set_threads):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("size", [3, 4, 5])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (4, 1), (5, 1), (7, 1), (3, 2), (5, 2)])
 @pytest.mark.parametrize("W", [3, 7, 14, 17, 40])
-def test_depthwise_results_that_do_not_see_a_nan_stay_finite(W, size, value):
+def test_depthwise_results_that_do_not_see_a_nan_stay_finite(W, size, stride, value):
     """A pixel at each end of a row and plane, and then a gradient there."""
     rng = np.random.default_rng(0)
-    for pad in [1, 2]:
+    for pad in [size // 3, size // 2]:
         for at in [(0, 0), (0, W - 1), (5, 0), (5, W - 1), (3, W // 2)]:
             x = rng.integers(1, 5, (2, 3, 6, W)).astype(np.float32)
             weights = rng.integers(1, 5, (3, 1, size, size)).astype(np.float32)
-            dout = np.ones_like(pyconv.conv2d(x, weights, pad=pad, groups=3))
+            window = {"stride": stride, "pad": pad, "groups": 3}
+            dout = np.ones_like(pyconv.conv2d(x, weights, **window))
             x[0, 1, *at] = value
             # taps that see the pixel: those whose gradients, moved back to the pixels, fall on it
             y, at_y = np.zeros_like(dout), np.array(at) + pad
             sees = np.zeros((size, size), bool)
             for fy, fx in np.ndindex(size, size):
-                oy, ox = at_y - (fy, fx)
-                sees[fy, fx] = 0 <= oy < y.shape[2] and 0 <= ox < y.shape[3]
-            dW, _ = pyconv.conv2d_backward_weight(x, dout, weights.shape, 1, pad, 1, 3)
+                (oy, ox), rest = np.divmod(at_y - (fy, fx), stride)
+                sees[fy, fx] = not rest.any() and 0 <= oy < y.shape[2] and 0 <= ox < y.shape[3]
+            dW, _ = pyconv.conv2d_backward_weight(x, dout, weights.shape, **window)
             np.testing.assert_array_equal(np.isfinite(dW[1, 0]), ~sees)
             assert np.isfinite(dW[[0, 2]]).all()
-            seen = ~np.isfinite(pyconv.conv2d(x, weights, pad=pad, groups=3))
-            expected = ~np.isfinite(reference.conv2d(x, weights, pad=pad, groups=3))
+            seen = ~np.isfinite(pyconv.conv2d(x, weights, **window))
+            expected = ~np.isfinite(reference.conv2d(x, weights, **window))
+            np.testing.assert_array_equal(seen, expected)
+            dout[0, 1, 0, -1] = value
+            seen = ~np.isfinite(pyconv.conv2d_backward_data(dout, weights, x.shape, **window))
+            expected = ~np.isfinite(
+                reference.conv2d_backward_data(dout, weights, x.shape, **window)
+            )
             np.testing.assert_array_equal(seen, expected)
 
 

@@ -34,7 +34,7 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
     const Sizes s(filter, output, groups);
     const Geometry g(input, output, window, true);
     if (pool.h == 1 && pool.w == 1) return convolve_forward(x, W, b, y, g, s, groups, true);
-    const bool has_better = is_depthwise(s, groups) || (s.CG > 1 && winograd_pays(g, s.FG, s.CG, false));
+    const bool has_better = is_depthwise(s, groups) || (s.CG > 1 && winograd_pays<T>(g, s.FG, s.CG, false));
     if (pool.h == 2 && pool.w == 2 && !has_better) {
         const DirectGeometry<T> direct(input, output, window, s.CG, 2);
         if (direct.fits())

@@ -63,7 +63,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     constexpr Index TC = tile_columns<T>, TR = tile_rows;
     const Index OH = g.output.h, OW = g.output.w, K = CG * g.taps, plane = g.input.h * g.input.w;
     const bool pack_weights = !all_weights.is_contiguous(g.taps);
-    if (winograd_pays(g, FG, CG, pack_weights))
+    if (winograd_pays<T>(g, FG, CG, pack_weights))
         return convolve_winograd(x, all_weights, b, y, g, FG, CG, groups, relu);
     if constexpr (is_avx512_float<T>)
         if (pointwise_pays<T>(g, FG, CG, groups))

@@ -12,6 +12,7 @@
 
 #include "convolution_phases.hpp"
 #include "convolution_scatter.hpp"
+#include "depthwise_data.hpp"
 
 namespace pyconv::PYCONV_ISA {
 namespace {
@@ -82,9 +83,10 @@ void conv2d_backward_data(const T* dout, const T* W, T* dx, Shape input, Shape f
                           Index groups) {
     const Sizes s(filter, output, groups);
     const bool strided = window.h.stride > 1 || window.w.stride > 1;
+    const Geometry g(input, output, window, false);
+    if (is_depthwise(s, groups) && gather_planes_of_pairs(dout, W, dx, g)) return;
     if (is_depthwise(s, groups) || (filter.c >= tile_rows && !strided))
         return gather_gradient(dout, W, dx, input, filter, output, window, groups);
-    const Geometry g(input, output, window, false);
     if constexpr (is_avx512_float<T>)
         if (PhasedGradient<T>::pays(g, s, groups)) return PhasedGradient<T>(dout, W, dx, g, s, groups).run();
     ScatteredGradient<T>(dout, W, dx, g, s, groups).run();

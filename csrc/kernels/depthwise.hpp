@@ -11,20 +11,6 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// to[2 * i] = from[i]; what lies between stays.
-template <class T, int N = int(vector_lanes<T>)>
-inline void spread_pairs(T* to, const T* from, Index count) {
-    Index i = 0;
-    for (; i + N < count; i += N) {
-        const Lanes<T, N> between = load_every<N, 2>(to + 2 * i + 1, 2);
-        store_alternately(to + 2 * i, load<N>(from + i), between, Counting<N>());
-    }
-    if constexpr (N > 4)
-        spread_pairs<T, N / 2>(to + 2 * i, from + i, count - i);
-    else
-        spread(to + 2 * i, 2, from + i, count - i);
-}
-
 // Where results go: y(n, c, oy, ox) at the given steps.
 template <class T>
 struct Placed {
@@ -44,10 +30,7 @@ struct Placed {
         const Index OH = g.output.h, OW = g.output.w;
         T* to = data + strip.begin / OH * image_step + c * channel_step + strip.begin % OH * row_step;
         for (Index row = 0; row < strip.size(); ++row, from += row_size, to += row_step)
-            if (!small_rather_than_fast && column_step == 2)
-                spread_pairs(to, from, OW);
-            else
-                spread(to, column_step, from, OW);
+            spread(to, column_step, from, OW);
     }
 };
 
@@ -78,17 +61,11 @@ void filter_all(const T* from, Index from_step, const Index* offsets, const T* w
     filter_vectors<1>(from, from_step, offsets, w, taps, b, done, count, to, to_step);
 }
 
-// Results where depthwise_rows.hpp has a kernel for the window: y (N, C, OH, OW), the taps as convolve_planes has them.
+// Results by a kernel of depthwise_rows.hpp for so many lanes: y (N, C, OH, OW), the taps as convolve_planes has them.
 template <class T>
-void filter_planes(const T* x, const T* w, Index w_step, const Index* order, const T* b, T* y, const Geometry& g,
-                   bool relu) {
+void filter_planes(FilterStrip<T> filter, Index lanes, const T* x, const T* w, Index w_step, const Index* order,
+                   const T* b, T* y, const Geometry& g, bool relu) {
     const Index C = g.input.c, OH = g.output.h, OW = g.output.w;
-    Index lanes = 0;
-    auto filter = filter_strip<int(vector_lanes<T>), 3, T>;
-    with_row_kernel<T>(g, [&](auto N, auto F) {
-        lanes = N.value;
-        filter = filter_strip<N.value, F.value, T>;
-    });
     const RowCuts cuts(g, lanes);
     const Index units = g.input.n * C * cuts.per_plane;
     const int parts = threads_for(units, double(g.input.n * C) * double(OH * OW * g.taps));
@@ -129,8 +106,13 @@ void convolve_planes(const T* x, const T* w, Index w_step, const Index* order, c
                      const Geometry& g, bool relu) {
     constexpr Index L = vector_lanes<T>;
     const Index C = g.input.c, OW = g.output.w;
-    if (has_row_kernel(g) && y.column_step == 1 && y.row_step == OW)
-        return filter_planes(x, w, w_step, order, b, y.data, g, relu);
+    if (y.column_step == 1 && y.row_step == OW) {
+        const auto filter = [&](auto lanes, auto F, auto S) {
+            constexpr int N = decltype(lanes)::value;
+            filter_planes(filter_strip<N, F.value, S.value, T>, N, x, w, w_step, order, b, y.data, g, relu);
+        };
+        if (with_row_kernel<T, 7>(g, filter)) return;
+    }
     const Strips<T> strips(g.input.n, g.output, true);
     // With stride 1 the rows of a strip are filtered as one, together with what lies between them.
     const bool as_one = g.window.h.stride == 1 && g.window.w.stride == 1;

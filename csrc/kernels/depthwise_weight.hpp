@@ -10,16 +10,10 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-// dW and db where depthwise_rows.hpp has a kernel for the window.
+// dW and db by a kernel of depthwise_rows.hpp for so many lanes.
 template <class T>
-void sum_planes(const T* x, const T* dout, T* dW, T* db, const Geometry& g) {
+void sum_planes(SumStrip<T> sum_up, Index lanes, const T* x, const T* dout, T* dW, T* db, const Geometry& g) {
     const Index N = g.input.n, C = g.input.c, OH = g.output.h, OW = g.output.w;
-    Index lanes = 0;
-    auto sum_up = sum_strip<int(vector_lanes<T>), 3, T>;
-    with_row_kernel<T>(g, [&](auto lanes_, auto F) {
-        lanes = lanes_.value;
-        sum_up = sum_strip<lanes_.value, F.value, T>;
-    });
     const RowCuts cuts(g, lanes);
     const int parts = threads_for(C, double(N * C) * double(OH * OW * g.taps));
     // channels that are summed together, so that memory is read in long runs
@@ -67,7 +61,11 @@ void plane_weight_gradient(const T* x, const T* dout, T* dW, T* db, const Geomet
     constexpr Index L = vector_lanes<T>;
     constexpr int together = 9;  // taps summed at a time
     const Index N = g.input.n, C = g.input.c, OW = g.output.w, OH = g.output.h;
-    if (has_row_kernel(g)) return sum_planes(x, dout, dW, db, g);
+    const auto sum_up = [&](auto lanes, auto F, auto S) {
+        constexpr int N = decltype(lanes)::value;
+        sum_planes(sum_strip<N, F.value, S.value, T>, N, x, dout, dW, db, g);
+    };
+    if (with_row_kernel<T, 5>(g, sum_up)) return;
     const Index row_size = rounded_up(OW, L), groups = divided_up(g.taps, together);
     const Strips<T> strips(1, g.output, true);
     const int parts = threads_for(C, double(N * C) * double(OH * OW * g.taps));

@@ -313,7 +313,7 @@ void pool_plane(const Pooling& pooling, const Planes& planes, const T* plane) {
     const Index together = inside.size();
     if constexpr (L > 4)
         if (together >= L) return pool_in(Constant<L>());
-    if constexpr (L >= 4)
+    if constexpr (L == 4 || (L > 4 && hurries<T>))
         if (together >= 4) return pool_in(Constant<4>());
     pool_in(Constant<1>());
 }

@@ -18,15 +18,16 @@ constexpr bool small_rather_than_fast = true;
 #else
 constexpr bool small_rather_than_fast = false;
 #endif
+// Others are there for floats alone: doubles, which seldom hurry, would double their size.
+template <class T>
+constexpr bool hurries = !small_rather_than_fast && sizeof(T) == sizeof(float);
 
 // PYCONV_VECTOR_BYTES: 16 (SSE2, NEON), 32 (AVX2) or 64 (AVX-512), set by the source file that includes this.
 template <class T>
 constexpr Index vector_lanes = PYCONV_VECTOR_BYTES / Index(sizeof(T));
 constexpr bool is_avx512 = PYCONV_VECTOR_BYTES == 64;  // 32 registers, and shuffles of whole vectors
-// Some algorithms are worth it with AVX-512 alone, and there for floats: doubles, which seldom hurry, would double
-// their size.
 template <class T>
-constexpr bool is_avx512_float = is_avx512 && sizeof(T) == sizeof(float);
+constexpr bool is_avx512_float = is_avx512 && hurries<T>;  // some are worth it there alone
 
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a > b ? a : b; }

@@ -16,16 +16,18 @@ constexpr Index fewest_products = 100;
 // Where it is faster than direct convolution: of the tiles, of which those at the edge may be cut, what is multiplied,
 // three for each number of a patch that is copied or transformed and two for each product that becomes outputs come to
 // three quarters of the products of the definition or, without AVX-512, to two thirds. 32 tiles pay for the transforms
-// of the filters, or 16 where direct convolution has to pack these (as it does for gradients).
-inline bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
-    if constexpr (small_rather_than_fast) return false;
+// of the filters, or 16 where direct convolution has to pack these (as it does for gradients). Not for float64, whose
+// purpose is to be exact.
+template <class T>
+bool winograd_pays(const Geometry& g, Index FG, Index CG, bool packs_filters) {
+    if constexpr (!hurries<T>) return false;
     const Index tiles = count_tiles(g);
     if (!may_be_cut(g.window.h) || !may_be_cut(g.window.w) || FG < 16 || CG * g.taps < fewest_products ||
         tiles < (packs_filters ? 16 : 32))
         return false;
     const Pieces pieces(g.window);
     const Index products = pieces.products;
-    if (products * CG * tile_rows * Index(sizeof(double)) > most_filter_bytes) return false;  // not even one tile
+    if (products * CG * tile_rows * Index(sizeof(T)) > most_filter_bytes) return false;  // not even one tile
     const Index work = products * FG * CG + 3 * (products + pieces.patch()) * CG + 2 * winograd_points * FG;
     const double share = is_avx512 ? 0.75 : 0.66;
     const Index outputs = g.input.n * g.output.h * g.output.w;

@@ -32,7 +32,7 @@ constexpr Index gradient_run = 16;             // products of a sum, see Roundin
 // most, checking gradients, is not worth the room.
 template <class T>
 bool weight_winograd_pays(const Geometry& g, Index FG, Index CG) {
-    if constexpr (small_rather_than_fast || sizeof(T) == sizeof(double)) return false;
+    if constexpr (!hurries<T>) return false;
     const auto fits = [](const Axis& axis, Index outputs) {
         return may_be_cut(axis) && (axis.stride == 1 || outputs % 2 == 0);
     };
