@@ -37,7 +37,7 @@ void conv2d_block(const T* x, const T* W, const T* b, T* y, void* argmax, int ar
     const bool has_better = is_depthwise(s, groups) || (s.CG > 1 && winograd_pays<T>(g, s.FG, s.CG, false));
     if (pool.h == 2 && pool.w == 2 && !has_better) {
         const DirectGeometry<T> direct(input, output, window, s.CG, 2);
-        if (direct.fits())
+        if (direct.fits(s.FG))
             return convolve_direct(x, W, b, y, static_cast<std::uint8_t*>(argmax), direct, s, groups, true);
     }
     const Index convolved_size = filter.n * s.P, pooled_size = filter.n * (output.h / pool.h) * (output.w / pool.w);

@@ -20,7 +20,7 @@
 namespace pyconv::PYCONV_ISA {
 namespace {
 
-constexpr Index few_filters = is_avx512 ? 128 : 32;  // up to so many, reading a pixel where it lies beats packing it
+constexpr Index most_unpacked = is_avx512 ? 128 : 32;  // up to so many filters, pixels are better read where they lie
 
 // Is every channel a group with one filter?
 inline bool is_depthwise(const Sizes& s, Index groups) { return groups > 1 && s.CG == 1 && s.FG == 1; }
@@ -85,7 +85,7 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     const bool direct = strips.of_one_image, at_once = depth == K && width <= chunk;
     const Index ldc = direct ? OH * OW : width;
     // Planes that lie multiples of 64 KB apart share a few lines of the cache.
-    const bool may_stay = g.is_one_run() && strips.of_one_image && FG <= few_filters &&
+    const bool may_stay = g.is_one_run() && strips.of_one_image && FG <= most_unpacked &&
                           plane * Index(sizeof(T)) % (1 << 16) != 0;
 
     const Index line_step = g.lines_size(strips.rows);
@@ -180,13 +180,18 @@ void convolve(const T* x, const Weights<T>& all_weights, const T* b, T* y, const
     });
 }
 
+// Would packing take longer than multiplying: for few channels, short sums, or few filters? Long ones of these have too
+// many columns.
+inline bool packing_shows(const Sizes& s, Index taps) {
+    return taps > 1 && (s.CG == 1 || s.K < fewest_products || (s.FG <= few_filters && s.K <= 600));
+}
+
 template <class T>
 void convolve_forward(const T* x, const T* W, const T* b, T* y, const Geometry& g, const Sizes& s, Index groups,
                       bool relu) {
-    // Few channels: packing would take longer than multiplying, and Winograd's transforms are worth it for many only.
-    if (!small_rather_than_fast && g.taps > 1 && !is_depthwise(s, groups) && (s.CG == 1 || s.K < fewest_products)) {
+    if (!small_rather_than_fast && !is_depthwise(s, groups) && packing_shows(s, g.taps)) {
         const DirectGeometry<T> direct(g.input, g.output, g.window, s.CG, 1);
-        if (direct.fits()) return convolve_direct(x, W, b, y, nullptr, direct, s, groups, relu);
+        if (direct.fits(s.FG)) return convolve_direct(x, W, b, y, nullptr, direct, s, groups, relu);
     }
     const Scratch<Index> taps(g.taps);
     for (Index t = 0; t < g.taps; ++t) taps.data()[t] = t;

@@ -43,6 +43,16 @@ struct BackwardAxis {
     }
 };
 
+// W back to front: the filters (C, FG, FH, FW) that make dx of dout, with taps in the given order.
+template <class T>
+void flip(const T* W, const Sizes& s, Index groups, Index tap_count, const Index* taps, T* to) {
+    for (Index c = 0; c < groups * s.CG; ++c)
+        for (Index f = 0; f < s.FG; ++f, to += tap_count) {
+            const T* const from = W + (c / s.CG * s.FG + f) * s.K + c % s.CG * tap_count;
+            for (Index t = 0; t < tap_count; ++t) to[t] = from[taps[t]];
+        }
+}
+
 // The gradient as convolutions of dout: a depthwise one for every phase of the strides, or the only one that there is
 // without strides.
 template <class T>
@@ -69,11 +79,17 @@ void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter
                                                   w.first + (w.taps - 1 - j) * w.step;
             const Geometry g({input.n, filter.n, output.h, output.w}, {h.pixels, w.pixels}, {h.window, w.window},
                              !depthwise);
-            if (depthwise)
+            const Sizes back({input.c, s.FG, h.taps, w.taps}, g.output, groups);
+            if (depthwise) {
                 convolve_planes(dout, W, s.K, taps.data(), no_bias, pixels, g, false);
-            else
+            } else if (!small_rather_than_fast && packing_shows(back, g.taps)) {
+                const Scratch<T> flipped(filter.n * s.K);
+                flip(W, s, groups, g.taps, taps.data(), flipped.data());
+                convolve_forward(dout, flipped.data(), no_bias, dx, g, back, groups, false);
+            } else {
                 convolve(dout, Weights<T>{W, filter.h * filter.w, s.K, taps.data(), s.FG * s.K}, no_bias, dx, g, s.CG,
                          s.FG, groups, false);
+            }
         }
     }
 }

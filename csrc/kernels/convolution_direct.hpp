@@ -1,4 +1,4 @@
-// Convolution of few channels without packing, and convolution, bias, ReLU and 2x2 max-pooling in registers.
+// Convolution of few channels or filters without packing, and convolution, bias, ReLU and 2x2 max-pooling in registers.
 //
 //   x          (N, C, H, W)       C = groups * CG
 //   W          (FN, CG, FH, FW)   FN = groups * FG;  K = CG*FH*FW
@@ -24,6 +24,7 @@ namespace pyconv::PYCONV_ISA {
 namespace {
 
 constexpr Index most_columns = 1 << 16;  // numbers of the copied columns that a strip should have
+constexpr Index few_filters = 8;         // so many do not make packing worth its while
 
 // Filters of a tile.
 constexpr int direct_rows = int(tile_rows * tile_vectors / 4);
@@ -59,11 +60,11 @@ struct DirectGeometry {
     Index channel_size() const { return shifts * shift_size(); }
 
     // Whether a strip has a whole tile of positions and not too many columns. Without pooling, what it takes beside
-    // packing must not be lost on positions that are computed twice.
-    bool fits() const {
-        const Index positions = output.h / strips * output.w;
-        return positions >= tile_positions && columns <= double(8 * most_columns) &&
-               (pool > 1 || 8 * rounded_up(positions, tile_positions) <= 9 * positions);
+    // packing must not be lost on positions that are computed twice; packing for few filters takes longer.
+    bool fits(Index FG) const {
+        const Index positions = output.h / strips * output.w, computed = rounded_up(positions, tile_positions);
+        const bool lost = FG > few_filters ? 8 * computed > 9 * positions : 3 * computed > 4 * positions;
+        return positions >= tile_positions && columns <= double(8 * most_columns) && (pool > 1 || !lost);
     }
 
     // For every tap of CG channels, where it begins in the columns for each of a tile's four vectors.
