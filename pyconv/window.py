@@ -31,6 +31,11 @@ class Window(NamedTuple):
     pad_left: int
     pad_right: int
 
+    @staticmethod
+    def names() -> tuple[str, str, str]:
+        """What errors call the window, its height and its width."""
+        return "filter", "filter height", "filter width"
+
     @property
     def pads(self) -> tuple[int, int, int, int]:
         """Rows and columns of padding: top, bottom, left, right."""
@@ -65,17 +70,26 @@ class Window(NamedTuple):
         padded_h = height + self.pad_top + self.pad_bottom
         padded_w = width + self.pad_left + self.pad_right
         if reach_h > padded_h or reach_w > padded_w:
+            name, _, _ = self.names()
             raise ValueError(
-                f"the window reaches over {reach_h}×{reach_w} pixels (filter "
+                f"the window reaches over {reach_h}×{reach_w} pixels ({name} "
                 f"{self.filter_h}×{self.filter_w}, dilation {self.dilation_h}×{self.dilation_w}) "
                 f"but the padded input has only {padded_h}×{padded_w} (input {height}×{width}, "
                 f"pad {((self.pad_top, self.pad_bottom), (self.pad_left, self.pad_right))}); "
-                "use a smaller filter, more padding or a larger input"
+                f"use a smaller {name}, more padding or a larger input"
             )
         return (
             _positions(padded_h - reach_h, self.stride_h, height + self.pad_top, ceil_mode),
             _positions(padded_w - reach_w, self.stride_w, width + self.pad_left, ceil_mode),
         )
+
+
+class PoolingWindow(Window):
+    """The window of a pooling, where no filter is."""
+
+    @staticmethod
+    def names() -> tuple[str, str, str]:
+        return "pool", "pool_h", "pool_w"
 
 
 def _positions(room: int, stride: int, far_padding: int, ceil_mode: bool) -> int:
@@ -92,6 +106,7 @@ def make_window(
     pad: Padding,
     dilation: PerAxis,
     image_size: tuple[int, int],
+    of: type[Window] = Window,
 ) -> Window:
     """Read the arguments of a public function into a `Window` over images of `image_size`.
 
@@ -100,8 +115,9 @@ def make_window(
     TypeError, ValueError
         When an argument is not of a form that `PerAxis` or `Padding` names, or out of range.
     """
-    filter_h = whole("filter height", filter_h, at_least=1)
-    filter_w = whole("filter width", filter_w, at_least=1)
+    _, height, width = of.names()
+    filter_h = whole(height, filter_h, at_least=1)
+    filter_w = whole(width, filter_w, at_least=1)
     stride_h, stride_w = per_axis("stride", stride)
     dilation_h, dilation_w = per_axis("dilation", dilation)
     if isinstance(pad, str):
@@ -114,7 +130,7 @@ def make_window(
         )
     else:
         pads = _padding(pad)
-    return Window(filter_h, filter_w, stride_h, stride_w, dilation_h, dilation_w, *pads)
+    return of(filter_h, filter_w, stride_h, stride_w, dilation_h, dilation_w, *pads)
 
 
 def whole(name: str, value: object, at_least: int = 0) -> int:

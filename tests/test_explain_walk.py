@@ -334,8 +334,8 @@ PAD = "--pad takes a whole number, height,width, top,bottom,left,right, same or 
         ("conv --input 3,3", "--input takes N,C,H,W, 4 whole numbers with commas, and not '3,3'"),
         ("conv --input 1,0,3,3", "x of shape (1, 0, 3, 3) has an empty axis; only the batch N may "
          "be 0"),
-        ("pool --pool 4,4", "the window reaches over 4×4 pixels (filter 4×4, dilation 1×1) but the "
-         "padded input has only 3×3 (input 3×3, pad ((0, 0), (0, 0))); use a smaller filter, more "
+        ("pool --pool 4,4", "the window reaches over 4×4 pixels (pool 4×4, dilation 1×1) but the "
+         "padded input has only 3×3 (input 3×3, pad ((0, 0), (0, 0))); use a smaller pool, more "
          "padding or a larger input"),
         ("pool --dilation 1,x", "--dilation takes a whole number or height,width, and not '1,x'"),
         ("pool --data digits --image a.png", "give --image or --data, and not both"),

@@ -282,6 +282,8 @@ REFUSED = [
     (lambda: nn.Convolution(W4, 0, 0), ValueError, "stride must be at least 1, not 0"),
     (lambda: nn.Convolution(W4, groups=3), ValueError, "groups=3 must divide the 4 filters"),
     (lambda: nn.Affine(W2, np.ones(4)), ValueError, "b has shape (4,), but 3 outputs"),
+    (lambda: nn.Pooling(2, 0), ValueError, "pool_w must be at least 1, not 0"),
+    (lambda: nn.Pooling(3, 2).output_shape((1, 2, 2)), ValueError, "pool 3×2", "smaller pool"),
     (lambda: nn.Pooling(2, 2, mode="min"), ValueError, "'max' or 'average', not 'min'"),
     (lambda: nn.Pooling(2, 2, mode="average", dilation=2), ValueError, "dilation is 2"),
     (lambda: nn.Pooling(2, 2, count_include_pad=True), ValueError, "for average pooling"),

@@ -217,6 +217,8 @@ UNBUILDABLE = [
     (lambda: Sequential([Relu()], (1, 0)), ValueError, "input_dim must be at least 1, not 0"),
     (lambda: Sequential([Relu(), FIRST, Flatten()]).gradient(images(1, (2, 3, 3)), np.array([0])),
      ValueError, "only the first layer of a network can have need_dx=False"),
+    (lambda: Sequential([FIRST, Relu(), Pooling(3, 3, 3)]).predict(images(1, (2, 4, 4))),
+     ValueError, "the window reaches over 3×3 pixels (pool 3×3", "has only 2×2"),
     (lambda: SimpleConvNet((28, 28)), ValueError, "input_dim must be (C, H, W)", "not (28, 28)"),
     (lambda: SimpleConvNet((1, 4, 4)), ValueError, "reaches over 5×5 pixels", "has only 4×4"),
     (lambda: SimpleConvNet(conv_param={"size": 3}), ValueError, "conv_param takes", "not ['size']"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..window import Padding, PerAxis, Window, make_window
+from ..window import Padding, PerAxis, PoolingWindow, Window, make_window
 from .arrays import Array, Shape4, affordable, array, flag, same_shape, shape4
 
 
@@ -19,7 +19,7 @@ def max_pool2d(
 ) -> tuple[Array, Window]:
     x = array("x", x, "(N, C, H, W)")
     N, C, H, W = x.shape
-    window = make_window(pool_h, pool_w, stride, pad, dilation, (H, W))
+    window = make_window(pool_h, pool_w, stride, pad, dilation, (H, W), PoolingWindow)
     flag("ceil_mode", ceil_mode)
     affordable("the pooled output", (N, C, *window.output_size(H, W, ceil_mode)))
     return x, window
@@ -78,7 +78,7 @@ def _pool_gradient(
     dout = array("dout", dout, "(N, C, OH, OW)")
     shape = shape4("input_shape", input_shape)
     N, C, H, W = shape
-    window = make_window(pool_h, pool_w, stride, pad, dilation, (H, W))
+    window = make_window(pool_h, pool_w, stride, pad, dilation, (H, W), PoolingWindow)
     floored = (N, C, *window.output_size(H, W))
     rounded_up = (N, C, *window.output_size(H, W, ceil_mode=True))
     if dout.shape not in (floored, rounded_up):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import checks, ops
 from ..checks import Array
-from ..window import Padding, PerAxis, explicit, make_window, per_axis
+from ..window import Padding, PerAxis, PoolingWindow, explicit, make_window, per_axis
 from .base import Keeps, Layer, gradient_like, image_shape
 
 
@@ -48,7 +48,7 @@ class Pooling(Layer):
         count_include_pad: bool = False,
     ) -> None:
         # Refuses wrong sizes here and now; the size of the image does not matter for that.
-        make_window(pool_h, pool_w, stride, pad, dilation, (1, 1))
+        make_window(pool_h, pool_w, stride, pad, dilation, (1, 1), PoolingWindow)
         if mode not in ("max", "average"):
             raise ValueError(f"mode must be 'max' or 'average', not {mode!r}")
         if mode == "average" and per_axis("dilation", dilation) != (1, 1):
@@ -90,7 +90,8 @@ class Pooling(Layer):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         C, H, W = image_shape("Pooling", shape)
-        window = make_window(self.pool_h, self.pool_w, self.stride, self.pad, self.dilation, (H, W))
+        moves = (self.stride, self.pad, self.dilation)
+        window = make_window(self.pool_h, self.pool_w, *moves, (H, W), PoolingWindow)
         return C, *window.output_size(H, W, self.ceil_mode)
 
     def column_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ..backend import current_backend
 from ..checks import Array
 from ..layers import Affine, Convolution, Layer, Pooling, Relu
 from ..layers.base import Keeps, gradient_like
-from ..window import Window, explicit, per_axis
+from ..window import PoolingWindow, explicit, per_axis
 
 # A block stands for these functions, and not for others that someone put in their place.
 KINDS: tuple[type[Layer], ...] = (Convolution, Relu, Pooling, Affine)
@@ -154,7 +154,7 @@ class ConvolutionBlock(Block):
         if self.pooling is not None:
             pool = (int(self.pooling.pool_h), int(self.pooling.pool_w))
             OH, OW = window.output_size(x.shape[2], x.shape[3])
-            Window(*pool, *pool, 1, 1, 0, 0, 0, 0).output_size(OH, OW)  # refuses a large pool
+            PoolingWindow(*pool, *pool, 1, 1, 0, 0, 0, 0).output_size(OH, OW)  # refuses a large one
         return W, b, window, groups, pool
 
     def keeps(self, shape: tuple[int, ...], N: int, itemsize: int) -> Keeps:
