@@ -247,10 +247,17 @@ def summary(
     weight_file: Annotated[
         Path | None, typer.Argument(metavar="[WEIGHTS]", help="File of pyconv train.")
     ] = None,
-    network: Annotated[NetworkName, typer.Option(help="Which network.")] = "simple",
+    network: Annotated[
+        NetworkName | None, typer.Option(help="Which network.", show_default="simple")
+    ] = None,
 ) -> None:
     """Show how the shape of the data changes from layer to layer, and what each layer costs."""
-    model = NETWORKS[network]() if weight_file is None else Sequential.load(weight_file)
+    if weight_file is not None and network is not None:
+        raise ValueError(
+            f"{weight_file} says which network it holds; leave out --network {network}"
+        )
+    name = network or "simple"
+    model = NETWORKS[name]() if weight_file is None else Sequential.load(weight_file)
     model.summary()
 
 

@@ -358,6 +358,7 @@ def useless(folder):
         ("predict w.npz none.npy", r"there is no image file 'none\.npy'"),
         ("predict w.npz wrong.npy", r"wrong\.npy holds an array of shape \(9, 9\)"),
         ("predict w.npz text.npz", r"text\.npz is not a readable picture|needs Pillow"),
+        ("summary w.npz --network deep", r"w\.npz says which .*; leave out --network deep$"),
         ("summary text.npz", r"text\.npz is not a readable weight file"),
     ],
 )
