@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import checks
 from .checks import Array, float_array
 from .layers import Dropout
-from .networks import Sequential
+from .networks.sequential import Sequential, need_network
 from .window import whole
 
 TOLERANCE = 1e-5
@@ -112,12 +113,13 @@ def gradient_check(
     Parameters that are exactly 0 are moved to small random numbers first: with a fresh bias of 0,
     every ReLU sits on its kink wherever an image is empty.
     """
+    need_network(network)
     samples = whole("samples", samples, 1)
     twin = network.astype(np.float64)
     if not twin.params:
         raise ValueError(f"{network.name} has no parameters whose gradients could be checked")
     x = float_array("x", x).astype(np.float64)
-    generator = np.random.default_rng(rng)
+    generator = checks.generator(rng)
     for param in twin.params.values():
         param[param == 0] = 0.01 * generator.standard_normal(np.count_nonzero(param == 0))
     twin.fused = False  # layers on their own tell which branches they take

@@ -13,7 +13,7 @@ from . import checks, weights
 from .checks import Array, float_array
 from .layers import Dropout
 from .layers.loss import one_hot
-from .networks import Sequential
+from .networks.sequential import Sequential, need_network
 from .optimizers import OPTIMIZERS, Optimizer
 from .progress import TrainingProgress
 from .window import whole
@@ -111,6 +111,7 @@ class Trainer:
         rng: int | np.random.Generator | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
+        need_network(network)
         self.network = network
         self.x_train, self.t_train = _samples("train", x_train, t_train, network)
         self.x_test, self.t_test = _samples("test", x_test, t_test, network)
@@ -129,7 +130,7 @@ class Trainer:
         self.shift = whole("shift", shift)
         if self.shift and self.x_train.ndim != 4:
             raise ValueError(f"only images (N, C, H, W) can be shifted, not {self.x_train.shape}")
-        self.rng = np.random.default_rng(rng)
+        self.rng = checks.generator(rng)
         self.checkpoint = weights.npz_path(checkpoint) if checkpoint is not None else None
 
         self.lr = self.optimizer.lr

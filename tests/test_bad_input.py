@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from trainings import simple, trainer
 
 import pyconv
 
@@ -321,6 +322,30 @@ def test_a_stride_beyond_the_image_leads_nowhere_and_takes_no_room(name):
 def test_same_padding_beyond_the_largest_size_is_refused():
     with pytest.raises(ValueError, match="'same' makes must be at most 2147483647, not 3221225"):
         pyconv.max_pool2d(zeros(1, 1, 1, 1), 2**31 - 1, 1, pad="same", dilation=3)
+
+
+SEEDED = {
+    "SimpleConvNet": lambda rng: pyconv.networks.SimpleConvNet((1, 9, 9), rng=rng),
+    "DeepConvNet": lambda rng: pyconv.networks.DeepConvNet((1, 9, 9), rng=rng),
+    "Dropout": lambda rng: pyconv.layers.Dropout(rng=rng),
+    "Trainer": lambda rng: trainer(rng=rng),
+    "gradient_check": lambda rng: pyconv.gradient_check.gradient_check(
+        simple(0), zeros(1, 1, 8, 8), np.array([0]), samples=1, rng=rng
+    ),
+}
+
+
+@pytest.mark.parametrize("seeded", SEEDED.values(), ids=SEEDED)
+def test_a_seed_is_a_whole_number_of_at_least_0(seeded):
+    for rng in (None, 0, 2**70, np.uint8(3), np.random.default_rng(1)):
+        seeded(rng)
+    for rng in (-1, np.int8(-1)):
+        with pytest.raises(ValueError, match=r"^rng must be at least 0, not -1$"):
+            seeded(rng)
+    for rng, shown in (("a", "'a'"), (1.0, r"1\.0"), (True, "True"), ([1, 2], r"\[1, 2\]")):
+        says = rf"^rng must be None, a whole number or a numpy\.random\.Generator, not {shown}$"
+        with pytest.raises(TypeError, match=says):
+            seeded(rng)
 
 
 @pytest.mark.parametrize("n", [0, -1, 2**20])

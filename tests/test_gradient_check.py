@@ -245,6 +245,7 @@ def test_the_report_prints_as_a_table():
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
+        ({"network": None}, TypeError, r"network must be a .*Sequential, not NoneType"),
         ({"samples": 0}, ValueError, "samples must be at least 1, not 0"),
         ({"samples": 2.5}, TypeError, r"samples must be a whole number, not 2\.5"),
         (

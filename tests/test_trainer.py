@@ -348,6 +348,7 @@ def test_a_nan_among_the_samples_stops_the_training_before_it_reaches_the_weight
 
 X, T = samples("train", N).values()
 MISFITS = [
+    ({"network": [None]}, TypeError, "network must be a pyconv.networks.Sequential, not list"),
     ({"x_train": X[:0], "t_train": T[:0]}, ValueError, r"train set is empty: .* \(0, 1, 8, 8\)"),
     ({"x_test": X[:0], "t_test": T[:0]}, ValueError, "test set is empty"),
     ({"t_train": T[1:]}, ValueError, r"holds 23 samples, but t_train has shape \(22,\)"),

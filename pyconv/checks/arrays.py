@@ -120,6 +120,17 @@ def flag(name: str, value: object) -> None:
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
+def generator(rng: object) -> "np.random.Generator":  # in quotes: not loaded by the import
+    """`rng` itself where it is a generator; one from a seed, or from anywhere for None."""
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer | np.random.Generator | None):
+        raise TypeError(
+            f"rng must be None, a whole number or a numpy.random.Generator, not {rng!r}"
+        )
+    if isinstance(rng, int | np.integer) and rng < 0:
+        raise ValueError(f"rng must be at least 0, not {rng}")
+    return np.random.default_rng(rng)
+
+
 def bias(b: object, count: int, of: str) -> Array | None:
     """A bias of `count` entries; None or the book's scalar 0 where there is none."""
     if b is None:

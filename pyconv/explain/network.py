@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import Array
 from ..layers import Affine, Convolution, Dropout, Flatten, Layer, Pooling, Relu, Sigmoid
 from ..layers.loss import log_softmax
-from ..networks import Sequential
+from ..networks.sequential import Sequential, need_network
 from ..tables import shape_text
 from ..window import make_window
 from . import labels, rules
@@ -115,10 +115,7 @@ def network(network: Sequential, x: Array, lang: str = "en") -> NetworkTrace:
     >>> trace["Conv1"].shape
     (1, 30, 24, 24)
     """
-    if not isinstance(network, Sequential):
-        raise TypeError(
-            f"network must be a pyconv.networks.Sequential, not {type(network).__name__}"
-        )
+    need_network(network)
     word = Words(lang)
     twin = copy.deepcopy(network)
     twin.fused = False

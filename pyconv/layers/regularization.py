@@ -34,7 +34,7 @@ class Dropout(Layer):
         if not isinstance(dropout_ratio, float | int | np.floating) or not 0 <= dropout_ratio < 1:
             raise ValueError(f"dropout_ratio must be at least 0 and below 1, not {dropout_ratio!r}")
         self.dropout_ratio = float(dropout_ratio)
-        self.rng = np.random.default_rng(rng)
+        self.rng = checks.generator(rng)
         self.mask: Array | None = None
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .. import checks
 from ..checks import Array
 from ..layers import Affine, Convolution, Dropout, Layer, Pooling, Relu
 from ..window import per_axis, whole
@@ -53,8 +54,8 @@ class SimpleConvNet(Sequential):
         fused: bool = True,
     ) -> None:
         default = {"filter_num": 30, "filter_size": 5, "pad": 0}
-        build = _Builder(input_dim, np.random.default_rng(rng), dtype, weight_init_std)
-        build.convolution(conv_param or {}, default, "conv_param")
+        build = _Builder(input_dim, checks.generator(rng), dtype, weight_init_std)
+        build.convolution(conv_param, default, "conv_param")
         build.add(Relu(), Pooling(2, 2, stride=2))
         build.affine(whole("hidden_size", hidden_size, 1))
         build.add(Relu())
@@ -110,11 +111,11 @@ class DeepConvNet(Sequential):
             conv_param_1, conv_param_2, conv_param_3, conv_param_4, conv_param_5, conv_param_6
         )  # fmt: skip
         filters_and_pads = ((16, 1), (16, 1), (32, 1), (32, 2), (64, 1), (64, 1))
-        generator = np.random.default_rng(rng)
+        generator = checks.generator(rng)
         build = _Builder(input_dim, generator, dtype)
         for i, (param, (filters, pad)) in enumerate(zip(given, filters_and_pads, strict=True), 1):
             default = {"filter_num": filters, "filter_size": 3, "pad": pad}
-            build.convolution(param or {}, default, f"conv_param_{i}")
+            build.convolution(param, default, f"conv_param_{i}")
             build.add(Relu())
             if i % 2 == 0:
                 build.add(Pooling(2, 2, stride=2))
@@ -159,12 +160,15 @@ class _Builder:
             self.layers.append(layer)
 
     def convolution(
-        self, given: Mapping[str, Any], default: Mapping[str, Any], argument: str
+        self, given: Mapping[str, Any] | None, default: Mapping[str, Any], argument: str
     ) -> None:
         default = {"stride": 1, "dilation": 1, **default}
+        given = {} if given is None else given
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{argument} must be a mapping, e.g. {default}, not {given!r}")
         unknown = set(given) - set(default)
         if unknown:
-            raise ValueError(f"{argument} takes {sorted(default)}, not {sorted(unknown)}")
+            raise ValueError(f"{argument} takes {sorted(default)}, not {sorted(unknown, key=str)}")
         param = {**default, **given}
         filters = whole(f"{argument}['filter_num']", param["filter_num"], 1)
         FH, FW = per_axis(f"{argument}['filter_size']", param["filter_size"])

@@ -68,6 +68,8 @@ class Sequential:
         fused: bool = True,
     ) -> None:
         checks.flag("fused", fused)
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of pyconv.layers.Layer objects, not {layers!r}")
         self.name, self.fused = name, fused
         self.layers: dict[str, Layer] = {}
         self.last_layer = SoftmaxWithLoss()
@@ -377,6 +379,14 @@ class Sequential:
                 twin.rng = copy.deepcopy(twin.rng, copied)
             twins.append(twin)
         return Sequential(twins, self.input_dim, self.name, self.fused)
+
+
+def need_network(network: object) -> None:
+    """Require a network."""
+    if not isinstance(network, Sequential):
+        raise TypeError(
+            f"network must be a pyconv.networks.Sequential, not {type(network).__name__}"
+        )
 
 
 def _sample_shape(input_dim: object) -> tuple[int, ...]:

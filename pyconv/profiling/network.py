@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import current_backend
 from ..checks import Array
 from ..layers import Layer
-from ..networks import Sequential
+from ..networks.sequential import Sequential, need_network
 from ..system import build_info, get_num_threads
 from .network_report import NetworkProfile, ProfileRow
 from .samples import spread
@@ -64,10 +64,7 @@ def profile(network: Sequential, x: Array, t: Array | None = None) -> NetworkPro
     what it does in earnest, and the sum of the rows can be held against the whole. A row's time is
     the median over the rounds.
     """
-    if not isinstance(network, Sequential):
-        raise TypeError(
-            f"network must be a pyconv.networks.Sequential, not {type(network).__name__}"
-        )
+    need_network(network)
     _compare_with_predict(network, x)
     run = _Run(copy.deepcopy(network), x, t)
     whole = copy.deepcopy(network)
