@@ -274,6 +274,15 @@ def test_forward_refuses_what_it_cannot_compute(name):
         refuses(lambda: layer.output_shape(wide.shape[1:]), ValueError, size, str(wide.shape[1:]))
 
 
+@pytest.mark.parametrize("name", ["Convolution", "Affine"])
+def test_whether_a_gradient_is_wanted_is_said_by_true_or_false_alone(name):
+    layer, x = case(name)
+    y = layer.forward(x)
+    refuses(lambda: layer.backward(y, need_dx="no"), TypeError, "need_dx must be True or", "'no'")
+    assert layer.dW is None
+    assert layer.backward(y, need_dx=np.False_) is None
+
+
 W4, W2, V = np.ones((4, 2, 3, 3)), np.ones((4, 3)), np.ones(3)
 REFUSED = [
     (lambda: nn.Convolution(W2), ValueError, "W must have 4 axes", "(4, 3)"),
@@ -281,6 +290,7 @@ REFUSED = [
     (lambda: nn.Convolution(W4, np.ones(4, "f")), TypeError, "W is float64, b is float32"),
     (lambda: nn.Convolution(W4, 0, 0), ValueError, "stride must be at least 1, not 0"),
     (lambda: nn.Convolution(W4, groups=3), ValueError, "groups=3 must divide the 4 filters"),
+    (lambda: nn.Convolution(W4, need_dx="no"), TypeError, "need_dx must be True or False", "'no'"),
     (lambda: nn.Affine(W2, np.ones(4)), ValueError, "b has shape (4,), but 3 outputs"),
     (lambda: nn.Pooling(2, 0), ValueError, "pool_w must be at least 1, not 0"),
     (lambda: nn.Pooling(3, 2).output_shape((1, 2, 2)), ValueError, "pool 3×2", "smaller pool"),

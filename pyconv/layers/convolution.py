@@ -48,6 +48,7 @@ class Convolution(Layer):
         if FN % whole("groups", groups, 1):
             raise ValueError(f"groups={groups} must divide the {FN} filters of W {W.shape}")
         make_window(FH, FW, stride, pad, dilation, (1, 1))  # refuses a wrong pad here and now
+        checks.flag("need_dx", need_dx)
 
         self.W, self.b = W, b
         self.parameters = ("W", "b") if isinstance(b, np.ndarray) else ("W",)
@@ -65,6 +66,7 @@ class Convolution(Layer):
 
     def backward(self, dout: Array, need_dx: bool = True) -> Array | None:
         """dout: ndarray (N, FN, OH, OW). Returns ndarray (N, C, H, W); None without `need_dx`."""
+        checks.flag("need_dx", need_dx)
         x: Array = self._remembered(self.x)
         window = (self.stride, self.pad, self.dilation, self.groups)
         self.dW, self.db = ops.conv2d_backward_weight(x, dout, self.W.shape, *window)
