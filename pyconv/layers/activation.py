@@ -13,7 +13,8 @@ class Relu(Layer):
     Attributes
     ----------
     y : ndarray
-        The last `forward`'s result: 0 where no gradient passes.
+        The last `forward`'s result itself, which must stay as it is until `backward`: where it is
+        0 no gradient passes.
     """
 
     label = "Relu"
