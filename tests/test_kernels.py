@@ -95,6 +95,7 @@ LARGE = {
     "several blocks of filters": {"N": 2, "C": 5, "H": 12, "W": 10, "FN": 130},
     "few filters": {"N": 3, "C": 36, "H": 19, "W": 14, "FN": 7},
     "few channels": {"N": 3, "C": 12, "H": 14, "W": 17, "FN": 60, "groups": 2},
+    "small groups": {"N": 2, "C": 12, "H": 20, "W": 19, "FN": 12, "groups": 3},
     "depthwise": {"N": 2, "C": 33, "H": 40, "W": 40, "FN": 33, "groups": 33},
     "strided": {"N": 4, "C": 4, "H": 61, "W": 59, "FN": 8, "stride": (2, 3), "dilation": (2, 1)},
 }

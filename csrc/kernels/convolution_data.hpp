@@ -53,21 +53,42 @@ void flip(const T* W, const Sizes& s, Index groups, Index tap_count, const Index
         }
 }
 
-// The gradient as convolutions of dout: a depthwise one for every phase of the strides, or the only one that there is
-// without strides.
+// Without strides: a convolution of dout. Where scattering is faster, does nothing; answers whether it did it.
 template <class T>
-void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter, Extent output, Window window,
-                     Index groups) {
-    const Sizes s(filter, output, groups);
-    const bool depthwise = is_depthwise(s, groups);
-    const Index plane = input.h * input.w, stride_h = window.h.stride, stride_w = window.w.stride;
+bool gather_gradient(const T* dout, const T* W, T* dx, const Geometry& g, const Sizes& s, Index groups) {
+    const BackwardAxis h(g.window.h, 0, g.input.h, g.output.h), w(g.window.w, 0, g.input.w, g.output.w);
+    const Geometry back({g.input.n, groups * s.FG, g.output.h, g.output.w}, {g.input.h, g.input.w},
+                        {h.window, w.window}, true);
+    const Sizes sizes({g.input.c, s.FG, h.taps, w.taps}, back.output, groups);
     const T* const no_bias = nullptr;
-    const Scratch<Index> taps(filter.h * filter.w);
+    const Scratch<Index> taps(g.taps);
+    for (Index t = 0; t < g.taps; ++t) taps.data()[t] = g.taps - 1 - t;
+    const bool tile_is_full = s.CG >= tile_rows;
+    if (!small_rather_than_fast && packing_shows(sizes, g.taps) && (tile_is_full || (s.CG > 1 && s.FG <= 16))) {
+        const DirectGeometry<T> direct(back.input, back.output, back.window, s.FG, 1);
+        if (direct.fits(s.CG)) {
+            const Scratch<T> flipped(groups * s.FG * s.K);
+            flip(W, s, groups, g.taps, taps.data(), flipped.data());
+            return convolve_direct(dout, flipped.data(), no_bias, dx, nullptr, direct, sizes, groups, false), true;
+        }
+    }
+    if (!tile_is_full) return false;
+    convolve(dout, Weights<T>{W, g.taps, s.K, taps.data(), s.FG * s.K}, no_bias, dx, back, s.CG, s.FG, groups, false);
+    return true;
+}
+
+// Depthwise: a convolution of dout for every phase of the strides.
+template <class T>
+void gather_planes(const T* dout, const T* W, T* dx, const Geometry& g) {
+    const Shape& input = g.input;
+    const Index plane = input.h * input.w, stride_h = g.window.h.stride, stride_w = g.window.w.stride;
+    const T* const no_bias = nullptr;
+    const Scratch<Index> taps(g.taps);
     for (Index y = 0; y < smaller(stride_h, input.h); ++y) {
-        const BackwardAxis h(window.h, y, input.h, output.h);
+        const BackwardAxis h(g.window.h, y, input.h, g.output.h);
         for (Index x = 0; x < smaller(stride_w, input.w); ++x) {
             // the pixels (y, x), (y, x + stride), ... of every channel
-            const BackwardAxis w(window.w, x, input.w, output.w);
+            const BackwardAxis w(g.window.w, x, input.w, g.output.w);
             const Placed<T> pixels{dx + y * input.w + x, input.c * plane, plane, stride_h * input.w, stride_w};
             if (h.taps == 0 || w.taps == 0) {
                 pixels.clear(input.n, input.c, {h.pixels, w.pixels});
@@ -75,21 +96,11 @@ void gather_gradient(const T* dout, const T* W, T* dx, Shape input, Shape filter
             }
             for (Index i = 0; i < h.taps; ++i)
                 for (Index j = 0; j < w.taps; ++j)
-                    taps.data()[i * w.taps + j] = (h.first + (h.taps - 1 - i) * h.step) * filter.w +
+                    taps.data()[i * w.taps + j] = (h.first + (h.taps - 1 - i) * h.step) * g.window.w.filter +
                                                   w.first + (w.taps - 1 - j) * w.step;
-            const Geometry g({input.n, filter.n, output.h, output.w}, {h.pixels, w.pixels}, {h.window, w.window},
-                             !depthwise);
-            const Sizes back({input.c, s.FG, h.taps, w.taps}, g.output, groups);
-            if (depthwise) {
-                convolve_planes(dout, W, s.K, taps.data(), no_bias, pixels, g, false);
-            } else if (!small_rather_than_fast && packing_shows(back, g.taps)) {
-                const Scratch<T> flipped(filter.n * s.K);
-                flip(W, s, groups, g.taps, taps.data(), flipped.data());
-                convolve_forward(dout, flipped.data(), no_bias, dx, g, back, groups, false);
-            } else {
-                convolve(dout, Weights<T>{W, filter.h * filter.w, s.K, taps.data(), s.FG * s.K}, no_bias, dx, g, s.CG,
-                         s.FG, groups, false);
-            }
+            const Geometry back({input.n, input.c, g.output.h, g.output.w}, {h.pixels, w.pixels},
+                                {h.window, w.window}, false);
+            convolve_planes(dout, W, g.taps, taps.data(), no_bias, pixels, back, false);
         }
     }
 }
@@ -98,11 +109,13 @@ template <class T>
 void conv2d_backward_data(const T* dout, const T* W, T* dx, Shape input, Shape filter, Extent output, Window window,
                           Index groups) {
     const Sizes s(filter, output, groups);
-    const bool strided = window.h.stride > 1 || window.w.stride > 1;
     const Geometry g(input, output, window, false);
-    if (is_depthwise(s, groups) && gather_planes_of_pairs(dout, W, dx, g)) return;
-    if (is_depthwise(s, groups) || (filter.c >= tile_rows && !strided))
-        return gather_gradient(dout, W, dx, input, filter, output, window, groups);
+    if (is_depthwise(s, groups)) {
+        if (!gather_planes_of_pairs(dout, W, dx, g)) gather_planes(dout, W, dx, g);
+        return;
+    }
+    const bool strided = window.h.stride > 1 || window.w.stride > 1;
+    if (!strided && gather_gradient(dout, W, dx, g, s, groups)) return;
     if constexpr (is_avx512_float<T>)
         if (PhasedGradient<T>::pays(g, s, groups)) return PhasedGradient<T>(dout, W, dx, g, s, groups).run();
     ScatteredGradient<T>(dout, W, dx, g, s, groups).run();
