@@ -244,6 +244,25 @@ def test_rows_of_every_width(name, stride, pad, dtype):
             assert_twins_agree(name, arguments, shapes, dtype, size[0] * size[1])
 
 
+# Patches, as vision transformers begin with: side by side, apart and overlapping, from fewer to a
+# row than any square of numbers has to more than the largest; some with rest of a row behind them.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["conv2d", "conv2d_backward_weight"])
+@pytest.mark.parametrize("pad", [((0, 0), (0, 0)), ((2, 1), (0, 3)), ((0, 0), (1, 0))])
+@pytest.mark.parametrize("size", [(16, 16), (14, 14), (5, 5), (5, 7), (9, 6)])
+def test_patches(size, pad, name, dtype):
+    filter_size, stride = size
+    for positions, rest in [(1, 0), (2, 3), (5, 0), (7, 4), (8, 0), (13, 1), (20, 0)]:
+        g = Geometry(
+            N=2, C=3, H=filter_size + stride, W=positions * stride + rest + filter_size,
+            filter=(filter_size, filter_size), stride=(stride, stride), dilation=(1, 1), pad=pad,
+            groups=1, FN=6, pool=(1, 1), dtype=dtype, seed=1, ceil_mode=False,
+            count_include_pad=False,
+        )  # fmt: skip
+        arguments, shapes = case(name, g)
+        assert_twins_agree(name, arguments, shapes, dtype, 3 * filter_size**2 * 40)
+
+
 # Pooled where they are summed: rows of windows from one to more than a vector, filters of whole
 # tiles and less, strips of an image and whole ones.
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

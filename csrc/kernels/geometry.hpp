@@ -183,17 +183,32 @@ PYCONV_ONCE void copy_every(Index stride, const T* from, Index from_step, Index 
     });
 }
 
+// Splits some rows of the input into their phases, a number from every one of `positions` strides to each.
+template <class T>
+PYCONV_ONCE void split_rows(const Geometry& g, const T* from, Index rows, Index positions, T* to) {
+    constexpr int most = int(smaller(8, vector_lanes<T>));
+    for (Index i = 0; i < rows; ++i, from += g.input.w, to += g.pitch)
+        transpose_by_squares<most>(from, g.window.w.stride, positions, g.phases, to, g.phase_width);
+}
+
 // Copies channels [channels.begin, channels.end) of the input's rows under a strip into lines.
 // `x` is the first of the group's channels in the first image; `channel_step` elements from channel to channel.
 // Lines are zeros before the first copy, and stay so beside the image. `zeros`: write them above and below it, too;
 // they are still there where the strip before had the same shape.
 template <class T>
 void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* lines, Index channel_step, bool zeros) {
-    const Index H = g.input.h, W = g.input.w, width = g.phase_width;
+    const Index H = g.input.h, W = g.input.w, width = g.phase_width, stride = g.window.w.stride;
+    // An unpadded row is a matrix (position, phase), unless some phases have a number more.
+    const Index all = phase_of(g, 0).count;
+    const bool is_matrix = hurries<T> && stride > 4 && g.window.w.pad_before == 0 && phase_of(g, g.phases - 1).count == all;
     for (Index c = channels.begin; c < channels.end; ++c, lines += channel_step)
         for_images(g, strip, [&](Index n, Index y, Index line, Index count) {
             const Index first = smaller(larger(-y, 0), count), last = larger(smaller(H - y, count), first);
             const T* rows = x + ((n * g.input.c + c) * H + y + first) * W;
+            if (is_matrix && first == 0 && last == count) {
+                split_rows(g, rows, count, all, lines + line * g.pitch);
+                return;
+            }
             for (Index phase = 0; phase < g.phases; ++phase) {
                 // The same rows of the next channel arrive meanwhile: a part of them for every phase, for a CPU that is
                 // asked for much at once forgets some.
@@ -204,7 +219,7 @@ void copy_lines(const Geometry& g, const T* x, Range channels, Range strip, T* l
                 T* to = lines + line * g.pitch + phase * width;
                 for (Index i = 0; zeros && i < first; ++i) fill(to + i * g.pitch, width, T(0));
                 for (Index i = last; zeros && i < count; ++i) fill(to + i * g.pitch, width, T(0));
-                copy_every(g.window.w.stride, rows + p.x, W, last - first, p.count, to + first * g.pitch + p.at,
+                copy_every(stride, rows + p.x, W, last - first, p.count, to + first * g.pitch + p.at,
                            g.pitch);
             }
         });

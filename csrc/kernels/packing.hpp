@@ -141,27 +141,6 @@ private:
     Index panel_size_;
 };
 
-// to[k * to_step + i] = from[i * from_step + k] for a square of vector_lanes x vector_lanes numbers, of which `rows`
-// rows are read. Each round riffles the first half of the rows with the second, as one riffles cards; after
-// log2(lanes) rounds, what was a row is a column.
-template <class T, int... I>
-inline void transpose_square(const T* from, Index from_step, Index rows, T* to, Index to_step, Sequence<I...>) {
-    constexpr int N = sizeof...(I), half = N / 2;
-    Lanes<T, N> row[N], riffled[N];
-    repeat<N>([&](auto i) {
-        row[i.value] = i.value < rows ? load<N>(from + i.value * from_step) : Lanes<T, N>{};
-    });
-    for (int round = 1; round < N; round *= 2) {
-        repeat<half>([&](auto i) {
-            const Lanes<T, N> low = row[i.value], high = row[i.value + half];
-            riffled[2 * i.value] = __builtin_shufflevector(low, high, (I / 2 + I % 2 * N)...);
-            riffled[2 * i.value + 1] = __builtin_shufflevector(low, high, (half + I / 2 + I % 2 * N)...);
-        });
-        repeat<N>([&](auto i) { row[i.value] = riffled[i.value]; });
-    }
-    repeat<N>([&](auto i) { store<N>(to + i.value * to_step, row[i.value]); });
-}
-
 // to[k * to_step + i] = from[i * from_step + k] for `rows` rows i and `columns` columns k.
 // `to` has room for whole vectors of i: what lies behind the last one is overwritten.
 template <class T>

@@ -305,6 +305,39 @@ __attribute__((always_inline)) inline void repeat(const Body& body) {
     }
 }
 
+// to[k * to_step + i] = from[i * from_step + k] for a square of N x N numbers, of which `rows` rows are read. Each
+// round riffles the first half of the rows with the second, as one riffles cards; after log2(N) rounds, what was a row is
+// a column.
+template <class T, int... I>
+inline void transpose_square(const T* from, Index from_step, Index rows, T* to, Index to_step, Sequence<I...>) {
+    constexpr int N = sizeof...(I), half = N / 2;
+    Lanes<T, N> row[N], riffled[N];
+    repeat<N>([&](auto i) {
+        row[i.value] = i.value < rows ? load<N>(from + i.value * from_step) : Lanes<T, N>{};
+    });
+    for (int round = 1; round < N; round *= 2) {
+        repeat<half>([&](auto i) {
+            const Lanes<T, N> low = row[i.value], high = row[i.value + half];
+            riffled[2 * i.value] = __builtin_shufflevector(low, high, (I / 2 + I % 2 * N)...);
+            riffled[2 * i.value + 1] = __builtin_shufflevector(low, high, (half + I / 2 + I % 2 * N)...);
+        });
+        repeat<N>([&](auto i) { row[i.value] = riffled[i.value]; });
+    }
+    repeat<N>([&](auto i) { store<N>(to + i.value * to_step, row[i.value]); });
+}
+
+// The same for `rows` rows and `columns` columns, by the largest squares that fit; the last may overlap those before.
+template <int N, class T>
+inline void transpose_by_squares(const T* from, Index from_step, Index rows, Index columns, T* to, Index to_step) {
+    if constexpr (N > 1)
+        if (rows < N || columns < N) return transpose_by_squares<N / 2>(from, from_step, rows, columns, to, to_step);
+    for (Index next = 0; next < rows; next += N)
+        for (Index next_k = 0; next_k < columns; next_k += N) {
+            const Index i = smaller(next, rows - N), k = smaller(next_k, columns - N);
+            transpose_square(from + i * from_step + k, from_step, N, to + k * to_step + i, to_step, Counting<N>());
+        }
+}
+
 // term(a[0]) + ... + term(a[count - 1]) in partial sums: four vectors of them, that do not wait for each other
 template <class T, class Term>
 T sum_terms(const T* a, Index count, const Term& term) {
